@@ -1,0 +1,78 @@
+//! What the operator would change, what it applied last, and what others changed.
+//!
+//! All of it is small whatever the object: hashes and pointers, few values, and those cut.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// Most changes a plan lists, and fields a drift.
+pub const MAX_CHANGES: usize = 20;
+
+/// Most characters of a value in a plan.
+pub const MAX_VALUE_LENGTH: usize = 64;
+
+/// Changes that wait: for approval, or because the operator may only observe.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Names this plan, and no other. Approve it with
+    /// `kubectl annotate <object> digitalmessaging.io/approve=<hash>`.
+    #[schemars(length(min = 1, max = 64))]
+    pub hash: String,
+    /// The changes, at most 20 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub changes: Vec<PlannedChange>,
+    /// How many further changes belong to the plan and are not listed. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("format" = "int32"))]
+    pub truncated: Option<u32>,
+}
+
+/// One change of a plan.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedChange {
+    /// What changes: a JSON Pointer below `spec`, or empty for the object as a whole.
+    #[schemars(length(max = 256))]
+    pub field: String,
+    /// The value at the manager, cut at 64 characters. Absent: there is none, or it is secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub from: Option<String>,
+    /// The value declared, cut at 64 characters. Absent: there is none, or it is secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub to: Option<String>,
+    /// Whether the change loses something that cannot be had back, such as the identities of customers.
+    #[serde(default)]
+    pub destructive: bool,
+}
+
+/// What somebody changed at the manager since the operator last applied it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// The fields that differ: JSON Pointers below `spec`, at most 20 of them.
+    #[schemars(length(max = 20), inner(length(max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub fields: Vec<String>,
+    /// When it was first seen.
+    pub since: Time,
+}
+
+/// What the operator applied last. No values: a hash, and the fields it set and therefore looks after.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastApplied {
+    /// Hash of the values of those fields.
+    #[schemars(length(min = 1, max = 64))]
+    pub hash: String,
+    /// The fields that were set: JSON Pointers below `spec`. All others are left to the manager.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub fields: Vec<String>,
+}
