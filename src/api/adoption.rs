@@ -25,9 +25,9 @@ pub struct Adoption {
     /// channel by (phone number, page ID, business ID, handle; of a client channel its display name). Interfaces and
     /// Web Messaging have no natural key.
     pub by: AdoptionKey,
-    /// The manager's own ID of the object to adopt, 1 to 128 characters. Required with `by: ID`, not allowed otherwise.
+    /// The manager's own ID of the object to adopt, 1 to 128 letters, digits and `-_.~`. Required with `by: ID`, not allowed otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[-A-Za-z0-9_.~]+$"))]
     pub id: Option<String>,
     /// `Match`: adopts only if nothing would have to change, and otherwise waits and names the differences.
     /// `Override`: adopts it and makes it what is declared, also if another installation held it. Default: `Match`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     reference::{LocalReference, SecretReference},
-    schema::{self, HTTP_URL, LANGUAGE_TAG},
+    schema::{self, HTTP_URL, LANGUAGE_TAG, PLAIN_URL},
 };
 
 const PHONE_NUMBER: &str = r"^\+[1-9][0-9]{6,14}$";
@@ -44,7 +44,7 @@ pub enum Channel {
 }
 
 /// The channels, by the names of their members in [`Channel`].
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ChannelType {
     /// A chat widget on web sites.
@@ -109,9 +109,13 @@ pub struct WebMessaging {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["language".to_owned()]))]
     pub headings: Option<Vec<Heading>>,
     /// URL of the logo, at most 1024 characters. https; http only where the operator was started with
-    /// `--allow-insecure-endpoints`. Absent: not managed.
+    /// `--allow-insecure-endpoints`. No user information, query or fragment. Absent: not managed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), regex(pattern = HTTP_URL))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = HTTP_URL))]
+    #[x_kube(
+        validation = Rule::new(PLAIN_URL)
+            .message("logoUrl must be a URL without user information, query and fragment: every customer's browser loads it as it is. Write it like https://www.acme.example/logo.svg")
+    )]
     pub logo_url: Option<String>,
     /// Host names of the web sites the widget loads on, such as `www.acme.example`: no scheme, port or path. At most 100.
     /// Empty: any. Absent: not managed, which is any for a connection that the operator makes.
@@ -148,6 +152,7 @@ pub struct Heading {
 
 /// Who starts a session of the widget.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = schema::undescribed)]
 pub enum SessionInitialization {
     /// The widget itself.
     Automatic,
@@ -172,6 +177,7 @@ pub struct Switching {
 
 /// Where the choice of another channel is shown.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = schema::undescribed)]
 pub enum SwitchPlacement {
     /// In the menu at the top right.
     Menu,
@@ -184,11 +190,12 @@ pub enum SwitchPlacement {
 #[serde(rename_all = "camelCase")]
 pub struct ClientChannel {
     /// Where the manager delivers messages, at most 1024 characters. https, and reachable from the manager; http only
-    /// where the operator was started with `--allow-insecure-endpoints`. No user information or fragment.
+    /// where the operator was started with `--allow-insecure-endpoints`. No user information,
+    /// query or fragment.
     #[schemars(length(min = 1, max = 1024), regex(pattern = HTTP_URL))]
     #[x_kube(
-        validation = Rule::new("isURL(self) && !self.contains('#') && !self.matches('^[^:]+://[^/]*@')")
-            .message("webhookUrl must be a URL without user information and fragment: the manager signs its calls with the JWT secret instead. Write it like https://chat.acme.example/messages")
+        validation = Rule::new(PLAIN_URL)
+            .message("webhookUrl must be a URL without user information, query and fragment: the manager signs its calls with the JWT secret, nothing else is needed to trust them. Write it like https://chat.acme.example/messages")
     )]
     pub webhook_url: String,
 }
@@ -357,7 +364,10 @@ impl Channel {
     /// The connections that customers of this channel may move to.
     pub fn switch_targets(&self) -> &[LocalReference] {
         match self {
-            Self::WebMessaging(WebMessaging { switching: Some(switching), .. }) => &switching.connections,
+            Self::WebMessaging(WebMessaging {
+                switching: Some(switching),
+                ..
+            }) => &switching.connections,
             _ => &[],
         }
     }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use kube::{CustomResource, KubeSchema, ResourceExt};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -108,7 +107,10 @@ pub struct OutputSecret {
 impl ChannelConnection {
     /// Name for people: the declared one, or that of the object.
     pub fn display_name(&self) -> Cow<'_, str> {
-        self.spec.display_name.as_deref().map_or_else(|| Cow::Owned(self.name_any()), Cow::Borrowed)
+        self.spec
+            .display_name
+            .as_deref()
+            .map_or_else(|| Cow::Owned(self.name_any()), Cow::Borrowed)
     }
 
     /// Name of the Secret for what the manager generates: the declared one, or the default.
@@ -140,7 +142,12 @@ pub struct ChannelConnectionStatus {
     #[schemars(length(max = 1024))]
     pub account: Option<String>,
     /// The channel, by its name in `spec.channel`.
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
+    #[serde(
+        rename = "type",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::member"
+    )]
     #[schemars(with = "Option<String>", length(max = 64))]
     pub channel_type: Option<ChannelType>,
     /// `Active`: it carries messages. `PendingAuthorization`: a person must authorise it first, e.g. an administrator of
@@ -196,7 +203,7 @@ impl HasConditions for ChannelConnectionStatus {
 }
 
 /// Whether a connection carries messages.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConnectionState {
     /// It does.
     Active,
@@ -227,7 +234,7 @@ pub struct OutputsStatus {
     pub secret_name: String,
     /// Changes when the content does: roll what uses the Secret when it does. A keyed hash, it says nothing about the
     /// content.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 128))]
     pub content_hash: String,
 }
 
@@ -246,6 +253,6 @@ pub struct SentSecrets {
     #[schemars(length(max = 64))]
     pub key_id: String,
     /// Keyed hash of the values, made with the operator's own key and for this object only.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 128))]
     pub hmac: String,
 }

@@ -10,7 +10,7 @@ use super::{
     plan::{Drift, LastApplied, Plan},
     policy::{EffectivePolicy, Policy},
     reference::LocalReference,
-    schema::{HTTP_URL, LANGUAGE_TAG},
+    schema::{HTTP_URL, LANGUAGE_TAG, PLAIN_URL},
 };
 
 /// One bot experience: what all its channels have in common.
@@ -26,14 +26,52 @@ use super::{
     shortname = "dmi",
     category = "messaging",
     selectable = ".spec.credentialRef.name",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the manager holds the interface"),
-    printcolumn(name = "Display name", type_ = "string", json_path = ".spec.displayName", description = "Name for people"),
-    printcolumn(name = "Connections", type_ = "integer", json_path = ".status.connections.ready", description = "Connections that are ready"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why it is ready or not"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether the manager holds the interface"
+    ),
+    printcolumn(
+        name = "Display name",
+        type_ = "string",
+        json_path = ".spec.displayName",
+        description = "Name for people"
+    ),
+    printcolumn(
+        name = "Connections",
+        type_ = "integer",
+        json_path = ".status.connections.ready",
+        description = "Connections that are ready"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why it is ready or not"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Credential", type_ = "string", json_path = ".spec.credentialRef.name", priority = 1, description = "The ManagerCredential in use"),
-    printcolumn(name = "ID", type_ = "string", json_path = ".status.id", priority = 1, description = "The manager's ID of the interface"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "Why it is ready or not, for people")
+    printcolumn(
+        name = "Credential",
+        type_ = "string",
+        json_path = ".spec.credentialRef.name",
+        priority = 1,
+        description = "The ManagerCredential in use"
+    ),
+    printcolumn(
+        name = "ID",
+        type_ = "string",
+        json_path = ".status.id",
+        priority = 1,
+        description = "The manager's ID of the interface"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Why it is ready or not, for people"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -65,7 +103,7 @@ pub struct DigitalMessagingInterfaceSpec {
     /// `--allow-insecure-endpoints`. No user information, query, fragment or slash at the end, at most 1024 characters.
     #[schemars(length(min = 1, max = 1024), regex(pattern = HTTP_URL))]
     #[x_kube(
-        validation = Rule::new("isURL(self) && !self.contains('?') && !self.contains('#') && !self.matches('^[^:]+://[^/]*@')")
+        validation = Rule::new(PLAIN_URL)
             .message("baseUrl must be a URL without user information, query and fragment: the manager appends its callback path to it. Write it like https://acme.example/prweb")
     )]
     #[x_kube(

@@ -50,8 +50,15 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(status.id.as_deref(), Some("con_1"));
-        assert_eq!(status.conditions.iter().map(|condition| condition.type_).collect::<Vec<_>>(), [ConditionType::Ready]);
-        let rest = ChannelConnectionStatus { id: None, conditions: Vec::new(), ..status };
+        assert_eq!(
+            status.conditions.iter().map(|condition| condition.type_).collect::<Vec<_>>(),
+            [ConditionType::Ready]
+        );
+        let rest = ChannelConnectionStatus {
+            id: None,
+            conditions: Vec::new(),
+            ..status
+        };
         assert_eq!(rest, ChannelConnectionStatus::default());
     }
 

@@ -13,7 +13,7 @@ use super::{
     lenient,
     policy::Policy,
     reference::SecretReference,
-    schema::{self, HTTP_URL},
+    schema::{self, HTTP_URL, PLAIN_URL},
 };
 
 /// Key of the Manager ID in the Secret.
@@ -47,13 +47,46 @@ const LONGEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_secs(3600)
     shortname = "mgrcred",
     category = "messaging",
     selectable = ".spec.authentication.secretRef.name",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the manager accepts the credentials and can be reached"),
-    printcolumn(name = "Manager", type_ = "string", json_path = ".spec.manager.digitalMessaging.endpoint", description = "Where the manager is"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why it is ready or not"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether the manager accepts the credentials and can be reached"
+    ),
+    printcolumn(
+        name = "Manager",
+        type_ = "string",
+        json_path = ".spec.manager.digitalMessaging.endpoint",
+        description = "Where the manager is"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why it is ready or not"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Method", type_ = "string", json_path = ".spec.authentication.method", priority = 1, description = "How requests are authenticated"),
-    printcolumn(name = "Manager ID", type_ = "string", json_path = ".status.managerId", priority = 1, description = "The Manager ID that was authenticated"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "Why it is ready or not, for people")
+    printcolumn(
+        name = "Method",
+        type_ = "string",
+        json_path = ".spec.authentication.method",
+        priority = 1,
+        description = "How requests are authenticated"
+    ),
+    printcolumn(
+        name = "Manager ID",
+        type_ = "string",
+        json_path = ".status.managerId",
+        priority = 1,
+        description = "The Manager ID that was authenticated"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "Why it is ready or not, for people"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ManagerCredentialSpec {
@@ -115,11 +148,11 @@ pub struct DigitalMessagingManager {
     /// the scheme may change, host and port may not: the key would be sent to somebody else.
     #[schemars(length(min = 1, max = 1024), regex(pattern = HTTP_URL))]
     #[x_kube(
-        validation = Rule::new("isURL(self) && !self.contains('?') && !self.contains('#') && !self.matches('^[^:]+://[^/]*@')")
+        validation = Rule::new(PLAIN_URL)
             .message("endpoint must be a URL without user information, query and fragment: credentials belong into the Secret, and the operator appends its own paths. Write it like https://manager.example.com/messaging")
     )]
     #[x_kube(
-        validation = Rule::new("!isURL(self) || !isURL(oldSelf) || url(self).getHost().lowerAscii() == url(oldSelf).getHost().lowerAscii()")
+        validation = Rule::new("self.find('//[^/?#]+') == oldSelf.find('//[^/?#]+')")
             .message("the host and port of endpoint cannot be changed: the Manager Key would be sent to another party. Create another ManagerCredential for the other manager")
             .reason(Reason::FieldValueForbidden)
     )]
@@ -205,7 +238,10 @@ impl ManagerCredentialSpec {
 
     /// Requests under way at one time.
     pub fn max_concurrent_requests(&self) -> u32 {
-        self.rate_limit.and_then(|limit| limit.max_concurrent_requests).unwrap_or(DEFAULT_CONCURRENT_REQUESTS).clamp(1, 256)
+        self.rate_limit
+            .and_then(|limit| limit.max_concurrent_requests)
+            .unwrap_or(DEFAULT_CONCURRENT_REQUESTS)
+            .clamp(1, 256)
     }
 
     /// The policy that interfaces and connections inherit from.
@@ -282,7 +318,7 @@ pub struct Identity {
 #[serde(rename_all = "camelCase")]
 pub struct ActiveKey {
     /// Tells two keys apart. A keyed hash: it says nothing about the key, and is another one for the same key elsewhere.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 128))]
     pub fingerprint: String,
     /// `metadata.resourceVersion` of the Secret the key was read from.
     #[schemars(length(max = 64))]
@@ -304,7 +340,7 @@ pub struct OfferedChannel {
 }
 
 /// What can be done with a channel at the manager.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChannelSupport {
     /// Connections can be made.
     Create,
@@ -335,7 +371,7 @@ pub struct Reachability {
 }
 
 /// Whether requests to the manager pass.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Breaker {
     /// They do.
     #[default]

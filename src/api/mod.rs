@@ -95,7 +95,16 @@ mod tests {
     #[test]
     fn every_label_annotation_and_finalizer_is_of_the_group() {
         use annotation::{ABANDON, APPROVE, RECREATE, RETRY, ROTATE_SECRET};
-        for name in [label::CREDENTIALS, label::OUTPUTS, APPROVE, RETRY, ROTATE_SECRET, RECREATE, ABANDON, FINALIZER] {
+        for name in [
+            label::CREDENTIALS,
+            label::OUTPUTS,
+            APPROVE,
+            RETRY,
+            ROTATE_SECRET,
+            RECREATE,
+            ABANDON,
+            FINALIZER,
+        ] {
             assert!(name.starts_with(&format!("{GROUP}/")), "{name}");
         }
     }

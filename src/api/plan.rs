@@ -18,7 +18,7 @@ pub const MAX_VALUE_LENGTH: usize = 64;
 pub struct Plan {
     /// Names this plan, and no other. Approve it with
     /// `kubectl annotate <object> digitalmessaging.io/approve=<hash>`.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 128))]
     pub hash: String,
     /// The changes, at most 20 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,7 +47,6 @@ pub struct PlannedChange {
     #[schemars(length(max = 64))]
     pub to: Option<String>,
     /// Whether the change loses something that cannot be had back, such as the identities of customers.
-    #[serde(default)]
     pub destructive: bool,
 }
 
@@ -68,7 +67,7 @@ pub struct Drift {
 #[serde(rename_all = "camelCase")]
 pub struct LastApplied {
     /// Hash of the values of those fields.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 128))]
     pub hash: String,
     /// The fields that were set: JSON Pointers below `spec`. All others are left to the manager.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema;
+
 /// What the operator may do at the manager. A member that is absent is inherited from `spec.defaults.policy` of the
 /// `ManagerCredential`; one that is absent there, too, has the default named here.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,21 +22,25 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct Policy {
     /// `Full`: the operator makes the manager hold what is declared. `Observe`: it only looks and reports, and never
-    /// writes to the manager; the object must exist there already (see `adoption`). Default: `Full`.
+    /// writes to the manager; the object must exist there already (see `adoption`). Absent: inherited from the credential's
+    /// `defaults.policy`, or else `Full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub management: Option<Management>,
     /// `NotRequired`: changes are made at once. `Required`: every change, the correction of drift included, waits until
-    /// the annotation `digitalmessaging.io/approve` carries the hash in `status.plan`. Default: `NotRequired`.
+    /// the annotation `digitalmessaging.io/approve` carries the hash in `status.plan`. Absent: inherited from the
+    /// credential's `defaults.policy`, or else `NotRequired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
     /// What happens at the manager when this object is deleted. `Orphan`: nothing; applying the same YAML again finds
-    /// the same object. `Delete`: it is deleted there, with the identities of its customers and for good. Default: `Orphan`.
+    /// the same object. `Delete`: it is deleted there, with the identities of its customers and for good.
+    /// Absent: inherited from the credential's `defaults.policy`, or else `Orphan`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
 }
 
 /// Whether the operator writes to the manager.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = schema::undescribed)]
 pub enum Management {
     /// It makes the manager hold what is declared.
     #[default]
@@ -45,6 +51,7 @@ pub enum Management {
 
 /// Whether changes wait for a person.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = schema::undescribed)]
 pub enum Approval {
     /// They do not.
     #[default]
@@ -55,6 +62,7 @@ pub enum Approval {
 
 /// What happens at the manager when the object is deleted in Kubernetes.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = schema::undescribed)]
 pub enum Deletion {
     /// Nothing.
     #[default]
@@ -92,7 +100,10 @@ impl Policy {
     pub fn effective(self) -> EffectivePolicy {
         let management = self.management.unwrap_or_default();
         if management == Management::Observe {
-            return EffectivePolicy { management, ..EffectivePolicy::default() };
+            return EffectivePolicy {
+                management,
+                ..EffectivePolicy::default()
+            };
         }
         EffectivePolicy {
             management,
@@ -106,33 +117,54 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const STRICT: Policy =
-        Policy { management: Some(Management::Full), approval: Some(Approval::Required), deletion: Some(Deletion::Delete) };
+    const STRICT: Policy = Policy {
+        management: Some(Management::Full),
+        approval: Some(Approval::Required),
+        deletion: Some(Deletion::Delete),
+    };
 
     #[test]
     fn what_nobody_says_has_the_safe_default() {
         let policy = Policy::default().or(&Policy::default()).effective();
         assert_eq!(
             policy,
-            EffectivePolicy { management: Management::Full, approval: Approval::NotRequired, deletion: Deletion::Orphan }
+            EffectivePolicy {
+                management: Management::Full,
+                approval: Approval::NotRequired,
+                deletion: Deletion::Orphan
+            }
         );
     }
 
     #[test]
     fn an_object_overrides_the_defaults_member_by_member() {
-        let own = Policy { deletion: Some(Deletion::Orphan), ..Policy::default() };
+        let own = Policy {
+            deletion: Some(Deletion::Orphan),
+            ..Policy::default()
+        };
         assert_eq!(
             own.or(&STRICT).effective(),
-            EffectivePolicy { management: Management::Full, approval: Approval::Required, deletion: Deletion::Orphan }
+            EffectivePolicy {
+                management: Management::Full,
+                approval: Approval::Required,
+                deletion: Deletion::Orphan
+            }
         );
     }
 
     #[test]
     fn observe_wins_over_inherited_members_that_would_write() {
-        let own = Policy { management: Some(Management::Observe), ..Policy::default() };
+        let own = Policy {
+            management: Some(Management::Observe),
+            ..Policy::default()
+        };
         assert_eq!(
             own.or(&STRICT).effective(),
-            EffectivePolicy { management: Management::Observe, approval: Approval::NotRequired, deletion: Deletion::Orphan }
+            EffectivePolicy {
+                management: Management::Observe,
+                approval: Approval::NotRequired,
+                deletion: Deletion::Orphan
+            }
         );
     }
 }

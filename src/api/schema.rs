@@ -9,6 +9,10 @@ pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]
 /// An http or https URL. That http needs a flag of the operator is checked when it is used.
 pub(super) const HTTP_URL: &str = r"^https?://[^/?#\s]+([/?#]\S*)?$";
 
+/// Rule for a URL that is stored or called as it is: nothing in it that hides a secret or gets in the way of a path.
+pub(super) const PLAIN_URL: &str =
+    "isURL(self) && !self.contains('?') && !self.contains('#') && !self.matches('^[^:]+://[^/]*@')";
+
 /// BCP 47 language tag.
 pub(super) const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
 
@@ -20,7 +24,13 @@ pub(super) const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
 /// it evaluates no rule. So the union is expressed by rules alone, whose messages can be acted on.
 pub(super) fn union(schema: &mut Schema) {
     let mut properties = Map::new();
-    for variant in schema.remove("oneOf").as_ref().and_then(Value::as_array).into_iter().flatten() {
+    for variant in schema
+        .remove("oneOf")
+        .as_ref()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         for (name, property) in variant.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let mut property = property.clone();
             if let (Some(property), Some(description)) = (property.as_object_mut(), variant.get("description")) {
@@ -29,20 +39,33 @@ pub(super) fn union(schema: &mut Schema) {
             properties.insert(name.clone(), property);
         }
     }
-    let names: Vec<String> = properties.keys().cloned().collect();
+    let mut names: Vec<String> = properties.keys().cloned().collect();
+    names.sort();
     let rules = union_rules(&names);
     schema.insert("type".to_owned(), json!("object"));
     schema.insert("properties".to_owned(), Value::Object(properties));
     schema.insert("x-kubernetes-validations".to_owned(), rules);
 }
 
+/// Leaves a type's own description out of its schema: `Option` would put it in the place of the field's.
+pub(super) fn undescribed(schema: &mut Schema) {
+    schema.remove("description");
+}
+
 fn union_rules(names: &[String]) -> Value {
     let each = |expression: &dyn Fn(&String) -> String, separator: &str| {
         names.iter().map(expression).collect::<Vec<_>>().join(separator)
     };
+    let message = match names {
+        [only] => format!("{only} must be set, with its settings below it: it is the only choice at present"),
+        _ => format!(
+            "exactly one of {} must be set, with its settings below it: add the one you want, or remove the others",
+            names.join(", ")
+        ),
+    };
     let exactly_one = json!({
         "rule": format!("[{}].exists_one(member, member)", each(&|name| format!("has(self.{name})"), ", ")),
-        "message": format!("exactly one of {} must be set, with its settings below it: keep one and remove the others", names.join(", ")),
+        "message": message,
         "reason": "FieldValueInvalid",
     });
     if names.len() < 2 {

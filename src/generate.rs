@@ -1,0 +1,404 @@
+//! Files that are generated from code: the custom resource definitions and the reference of their fields.
+//!
+//! They are checked in, because people read and apply them; a test fails when they differ from the code.
+
+use std::fmt::Write;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+use serde_yaml::{Error, Number, Value};
+
+use crate::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
+
+/// A file of the repository that is generated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratedFile {
+    /// Where it lies, from the root of the repository.
+    pub path: String,
+    /// What is in it.
+    pub content: String,
+}
+
+/// The custom resource definitions, as they are installed.
+///
+/// Use these and not what the derives give: a field that is left out is absent here, never null, and descriptions
+/// are running text.
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    let mut definitions = vec![
+        ManagerCredential::crd(),
+        DigitalMessagingInterface::crd(),
+        ChannelConnection::crd(),
+    ];
+    for schema in definitions.iter_mut().filter_map(schema_mut) {
+        refine(schema);
+    }
+    definitions
+}
+
+/// The custom resource definitions as one YAML stream, to pipe into `kubectl apply --server-side -f -`.
+///
+/// # Errors
+/// If a definition cannot be written as YAML.
+pub fn crds() -> Result<String, Error> {
+    let mut stream = String::new();
+    for definition in definitions() {
+        stream.push_str("---\n");
+        stream.push_str(&manifest(&definition)?);
+    }
+    Ok(stream)
+}
+
+/// All generated files.
+///
+/// # Errors
+/// If a definition cannot be written as YAML.
+pub fn files() -> Result<Vec<GeneratedFile>, Error> {
+    let definitions = definitions();
+    let mut files = Vec::new();
+    for definition in &definitions {
+        files.push(GeneratedFile {
+            path: format!("crds/{}.yaml", definition.spec.names.plural),
+            content: format!(
+                "# Generated from src/api by `make generate`. Do not edit.\n{}",
+                manifest(definition)?
+            ),
+        });
+    }
+    files.push(GeneratedFile {
+        path: "docs/reference/fields.md".to_owned(),
+        content: field_reference(&definitions),
+    });
+    Ok(files)
+}
+
+fn manifest(definition: &CustomResourceDefinition) -> Result<String, Error> {
+    let mut value = serde_yaml::to_value(definition)?;
+    write_whole_numbers_without_fraction(&mut value);
+    serde_yaml::to_string(&value)
+}
+
+/// Bounds are floating point in the type, which would come out as `maximum: 256.0`.
+fn write_whole_numbers_without_fraction(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) = number.as_f64().and_then(|number| format!("{number}").parse::<i64>().ok()) {
+                *value = Value::Number(Number::from(whole));
+            }
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(write_whole_numbers_without_fraction),
+        Value::Mapping(members) => members.values_mut().for_each(write_whole_numbers_without_fraction),
+        _ => {}
+    }
+}
+
+fn schema_mut(definition: &mut CustomResourceDefinition) -> Option<&mut JSONSchemaProps> {
+    definition
+        .spec
+        .versions
+        .first_mut()?
+        .schema
+        .as_mut()?
+        .open_api_v3_schema
+        .as_mut()
+}
+
+fn schema(definition: &CustomResourceDefinition) -> Option<&JSONSchemaProps> {
+    definition.spec.versions.first()?.schema.as_ref()?.open_api_v3_schema.as_ref()
+}
+
+/// Makes the schema what it would be if it were written by hand.
+fn refine(schema: &mut JSONSchemaProps) {
+    // An `Option` is a field that may be left out. A null in its place would be stored, and rules would trip over it.
+    schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        *description = running_text(description);
+    }
+    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+        refine(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        refine(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        refine(values);
+    }
+}
+
+/// Lines of a doc comment joined to paragraphs.
+fn running_text(doc: &str) -> String {
+    doc.split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+/// The reference of all fields, in Markdown.
+fn field_reference(definitions: &[CustomResourceDefinition]) -> String {
+    let mut page = String::from(
+        "<!-- Generated from src/api by `make generate`. Do not edit. -->\n\
+         # Fields\n\n\
+         Every field of the custom resources, as `kubectl explain` shows them. \
+         *Required* means: where the object around it is given. Bounds are checked by the API server.\n",
+    );
+    for definition in definitions {
+        let names = &definition.spec.names;
+        let short = names.short_names.iter().flatten().next().map_or("", String::as_str);
+        let Some(root) = schema(definition) else { continue };
+        let mut rows = Rows::default();
+        for (name, property) in root.properties.iter().flatten() {
+            rows.add(
+                name,
+                property,
+                root.required.as_ref().is_some_and(|required| required.contains(name)),
+            );
+        }
+        rows.add_rules("", root);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            page,
+            "\n## {} (`{short}`)\n\n{}\n\n| Field | Type | Required | Default | Bounds | Description |\n|---|---|---|---|---|---|\n{}",
+            names.kind,
+            root.description.as_deref().unwrap_or_default(),
+            rows.fields
+        );
+        if !rows.rules.is_empty() {
+            let _ = write!(
+                page,
+                "\nRules beyond that, and what the API server answers:\n\n| Field | Message |\n|---|---|\n{}",
+                rows.rules
+            );
+        }
+    }
+    page
+}
+
+/// The rows of one kind's tables.
+#[derive(Default)]
+struct Rows {
+    fields: String,
+    rules: String,
+}
+
+impl Rows {
+    fn add(&mut self, path: &str, schema: &JSONSchemaProps, required: bool) {
+        let _ = writeln!(
+            self.fields,
+            "| `{path}` | {} | {} | {} | {} | {} |",
+            type_name(schema),
+            if required { "yes" } else { "" },
+            schema
+                .default
+                .as_ref()
+                .map(|default| code(&default.0.to_string()))
+                .unwrap_or_default(),
+            bounds(schema).join(", "),
+            cell(schema.description.as_deref().unwrap_or_default()),
+        );
+        self.add_rules(path, schema);
+        self.add_members(path, schema);
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+            let path = format!("{path}[]");
+            self.add_rules(&path, items);
+            self.add_members(&path, items);
+        }
+    }
+
+    fn add_members(&mut self, path: &str, schema: &JSONSchemaProps) {
+        for (name, property) in schema.properties.iter().flatten() {
+            let required = schema.required.as_ref().is_some_and(|required| required.contains(name));
+            self.add(&format!("{path}.{name}"), property, required);
+        }
+    }
+
+    fn add_rules(&mut self, path: &str, schema: &JSONSchemaProps) {
+        for rule in schema.x_kubernetes_validations.iter().flatten() {
+            let path = format!("{path}{}", rule.field_path.as_deref().unwrap_or_default());
+            let message = cell(rule.message.as_deref().unwrap_or(&rule.rule));
+            let _ = writeln!(self.rules, "| `{}` | {message} |", path.trim_start_matches('.'));
+        }
+    }
+}
+
+fn type_name(schema: &JSONSchemaProps) -> String {
+    let name = schema.type_.as_deref().unwrap_or("any");
+    match &schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => format!("list of {}", type_name(items)),
+        _ if schema.format.as_deref() == Some("date-time") => "time".to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+fn bounds(schema: &JSONSchemaProps) -> Vec<String> {
+    let mut bounds = Vec::new();
+    if let Some(values) = &schema.enum_ {
+        bounds.push(
+            values
+                .iter()
+                .map(|value| code(&value.0.to_string()))
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
+    }
+    bounds.extend(range(schema.minimum, schema.maximum, ""));
+    bounds.extend(range(schema.min_length, schema.max_length, " characters"));
+    bounds.extend(range(schema.min_items, schema.max_items, " items"));
+    bounds.extend(schema.pattern.as_deref().map(code));
+    match schema.x_kubernetes_list_type.as_deref() {
+        Some("set") => bounds.push("each once".to_owned()),
+        Some("map") => {
+            let keys: Vec<String> = schema
+                .x_kubernetes_list_map_keys
+                .iter()
+                .flatten()
+                .map(|key| code(key))
+                .collect();
+            bounds.push(format!("unique by {}", keys.join(", ")));
+        }
+        _ => {}
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items
+        && items.properties.is_none()
+    {
+        bounds.extend(self::bounds(items).into_iter().map(|bound| format!("each {bound}")));
+    }
+    bounds
+}
+
+fn range<N: ToString>(least: Option<N>, most: Option<N>, unit: &str) -> Option<String> {
+    match (least, most) {
+        (Some(least), Some(most)) => Some(format!("{}–{}{unit}", least.to_string(), most.to_string())),
+        (None, Some(most)) => Some(format!("≤ {}{unit}", most.to_string())),
+        (Some(least), None) => Some(format!("≥ {}{unit}", least.to_string())),
+        (None, None) => None,
+    }
+}
+
+fn code(text: &str) -> String {
+    let text = cell(text.trim_matches('"'));
+    if text.contains('`') {
+        format!("`` {text} ``")
+    } else {
+        format!("`{text}`")
+    }
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', r"\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// Calls `check` with the path and schema of everything in all definitions.
+    fn for_each_schema(mut check: impl FnMut(&str, &JSONSchemaProps)) {
+        fn visit(path: &str, schema: &JSONSchemaProps, check: &mut dyn FnMut(&str, &JSONSchemaProps)) {
+            check(path, schema);
+            for (name, property) in schema.properties.iter().flatten() {
+                visit(&format!("{path}.{name}"), property, check);
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+                visit(&format!("{path}[]"), items, check);
+            }
+        }
+        for definition in definitions() {
+            visit(&definition.spec.names.kind, schema(&definition).unwrap(), &mut check);
+        }
+    }
+
+    #[test]
+    fn the_files_in_the_repository_are_up_to_date() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for file in files().unwrap() {
+            let present = fs::read_to_string(root.join(&file.path)).unwrap_or_default();
+            assert!(
+                present == file.content,
+                "{} differs from the code: run `make generate`",
+                file.path
+            );
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        for_each_schema(|path, schema| {
+            let is_item = path.ends_with("[]");
+            let text = schema.description.as_deref().unwrap_or_default();
+            assert!(is_item || text.len() > 10, "{path} has no description");
+            assert!(!text.contains("[`"), "{path}: rustdoc links mean nothing to kubectl explain");
+        });
+    }
+
+    #[test]
+    fn every_field_is_bounded() {
+        for_each_schema(|path, schema| match schema.type_.as_deref() {
+            Some("string") => {
+                let bounded =
+                    schema.max_length.is_some() || schema.enum_.is_some() || schema.format.as_deref() == Some("date-time");
+                assert!(bounded, "{path} needs a maxLength");
+            }
+            Some("array") => {
+                assert!(schema.max_items.is_some(), "{path} needs maxItems");
+                assert!(schema.x_kubernetes_list_type.is_some(), "{path} needs a list type");
+            }
+            Some("integer") => {
+                assert!(schema.minimum.is_some(), "{path} needs a minimum");
+                assert!(
+                    ["int32", "int64"].contains(&schema.format.as_deref().unwrap()),
+                    "{path} has a format unknown to Kubernetes"
+                );
+            }
+            Some("object") => {
+                assert!(
+                    schema.additional_properties.is_none() && schema.properties.is_some(),
+                    "{path} is open"
+                );
+                assert_eq!(schema.x_kubernetes_preserve_unknown_fields, None, "{path} is open");
+            }
+            Some("boolean") => {}
+            other => panic!("{path} is {other:?}"),
+        });
+    }
+
+    #[test]
+    fn only_scalars_outside_of_lists_have_defaults() {
+        for_each_schema(|path, schema| {
+            if let Some(default) = &schema.default {
+                assert!(
+                    !default.0.is_array() && !default.0.is_object() && !default.0.is_null(),
+                    "{path}: {default:?}"
+                );
+                assert!(
+                    !path.contains("[]"),
+                    "{path}: a default in a list item leaves Argo CD out of sync for ever"
+                );
+                assert!(!path.contains(".status"), "{path}: nobody but the operator writes a status");
+            }
+        });
+    }
+
+    #[test]
+    fn every_rule_says_what_to_do() {
+        for_each_schema(|path, schema| {
+            for rule in schema.x_kubernetes_validations.iter().flatten() {
+                let message = rule.message.as_deref().unwrap_or_default();
+                assert!(
+                    (40..512).contains(&message.len()) && !message.contains('\n'),
+                    "{path}: {message}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn nothing_is_nullable_and_no_union_is_a_one_of() {
+        for_each_schema(|path, schema| {
+            assert_eq!(schema.nullable, None, "{path}");
+            assert!(schema.one_of.is_none() && schema.any_of.is_none(), "{path}");
+        });
+    }
+}
