@@ -1,0 +1,243 @@
+//! Adapter to the `digitalMessaging` manager contract: our own, see the `digital-messaging-contract` package.
+//!
+//! [`call`] sends signed requests and turns answers into [`Error`] classes; [`translate`] turns wire types into the
+//! port's types and back. What is left here is which call serves which purpose.
+
+mod call;
+mod translate;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use digital_messaging_contract as contract;
+use http::Method;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+
+use super::{
+    Manager,
+    capabilities::{Capabilities, WriteGranularity},
+    connect::Access,
+    error::{Class, Error, Outage},
+    observed::{Cursor, Identity, Observation, ObservedChange, ObservedConnection, ObservedInterface, ObservedObject},
+    values::RemoteId,
+    write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
+};
+use call::{Call, Caller};
+
+/// Objects of one account that are read at most; a manager that goes on for ever is broken or hostile.
+const MAX_OBJECTS: usize = 200_000;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    replace_only: &[
+        "/channel/facebookMessenger/pageId",
+        "/channel/whatsApp/phoneNumber",
+        "/channel/sms/phoneNumber",
+        "/channel/appleMessages/businessId",
+        "/channel/twitterDirectMessage/accountHandle",
+    ],
+    granularity: WriteGranularity::PerConnection,
+    unique_references: true,
+    change_feed: true,
+};
+
+/// One account at a manager that implements the contract.
+pub struct DigitalMessaging {
+    caller: Caller,
+}
+
+impl DigitalMessaging {
+    /// An adapter that opens an account with these credentials.
+    pub fn new(client: reqwest::Client, access: Access) -> Self {
+        Self { caller: Caller::new(client, access) }
+    }
+
+    async fn walk<T>(&self, path: &str, mut found: impl FnMut(T) -> Result<(), Error>) -> Result<u64, Error>
+    where
+        T: DeserializeOwned,
+    {
+        let mut cursor: Option<String> = None;
+        let mut start = None;
+        loop {
+            let mut call = Call::get(path).query("limit", contract::change::MAX_PAGE.to_string());
+            if let Some(cursor) = &cursor {
+                call = call.query("cursor", cursor.clone());
+            }
+            // Items one by one: a single one that this version does not understand must not hide all others.
+            let page: contract::change::Page<serde_json::Value> = self.caller.json(call).await?;
+            start.get_or_insert(page.revision);
+            for item in page.items {
+                match serde_json::from_value(item) {
+                    Ok(item) => found(item)?,
+                    Err(error) => tracing::warn!(%error, path, "the manager lists an object that this version does not understand; skipped"),
+                }
+            }
+            match page.next_cursor {
+                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+                Some(_) => return Err(unexpected("the manager's list does not advance")),
+                None => return Ok(start.unwrap_or_default()),
+            }
+        }
+    }
+
+    async fn snapshot(&self) -> Result<Observation, Error> {
+        let mut objects = Vec::new();
+        let next = self
+            .walk::<contract::interface::Interface>("/v1/interfaces", |wire| push(&mut objects, translate::interface(wire).map(ObservedObject::Interface)))
+            .await?;
+        self.walk::<contract::connection::Connection>("/v1/connections", |wire| {
+            push(&mut objects, translate::connection(wire).map(ObservedObject::Connection))
+        })
+        .await?;
+        Ok(Observation::Snapshot { objects, next: Some(Cursor(next)) })
+    }
+
+    async fn delta(&self, since: &Cursor, wait: Duration) -> Result<Observation, Error> {
+        let wait = wait.min(Duration::from_secs(contract::change::MAX_WAIT_SECONDS));
+        let call = Call::get("/v1/changes").query("since", since.0.to_string()).query("wait", wait.as_secs().to_string()).waiting(wait);
+        let answer: Changes = match self.caller.json(call).await {
+            Ok(answer) => answer,
+            Err(Error { class: Class::Stale, .. }) => return Ok(Observation::Expired),
+            Err(error) => return Err(error),
+        };
+        let mut changes = Vec::with_capacity(answer.items.len());
+        for item in answer.items {
+            let change = match serde_json::from_value::<contract::change::Change>(item) {
+                Ok(contract::change::Change::Interface(wire)) => {
+                    translate::interface(wire).map(|it| ObservedChange::Present(ObservedObject::Interface(it)))
+                }
+                Ok(contract::change::Change::Connection(wire)) => {
+                    translate::connection(wire).map(|it| ObservedChange::Present(ObservedObject::Connection(it)))
+                }
+                Ok(contract::change::Change::Deleted(tombstone)) => {
+                    tombstone.id.parse().map(ObservedChange::Gone).map_err(|error| unexpected(&format!("an ID of the manager: {error}")))
+                }
+                Err(error) => Err(unexpected(&format!("a change that this version does not understand: {error}"))),
+            };
+            match change {
+                Ok(change) => changes.push(change),
+                Err(error) => tracing::warn!(%error, "a change at the manager is skipped"),
+            }
+        }
+        Ok(Observation::Delta { changes, next: Cursor(answer.next) })
+    }
+
+    async fn write_connection(&self, interface: &RemoteId, write: &ConnectionWrite, fence: &Fence) -> Result<ConnectionOutcome, Error> {
+        match write {
+            ConnectionWrite::Create { mark, settings, secrets } => {
+                let body = translate::new_connection(interface, mark, settings, secrets);
+                let created: contract::connection::CreatedConnection =
+                    self.caller.json(Call::new(Method::POST, "/v1/connections").body(body).fenced(fence)).await?;
+                let observed = translate::connection(created.connection)?;
+                Ok(ConnectionOutcome::Present { observed, secret: created.jwt_secret.map(|secret| secret.expose().to_owned().into()) })
+            }
+            ConnectionWrite::Update { observed, settings, cleared, secrets, mark } => {
+                let body = translate::connection_patch(observed, settings, cleared, secrets.as_ref(), mark.as_ref());
+                let call = Call::new(Method::PATCH, connection_path(&observed.id)).body(body).if_match(observed.revision).fenced(fence);
+                let wire: contract::connection::Connection = self.caller.json(call).await?;
+                Ok(ConnectionOutcome::Present { observed: translate::connection(wire)?, secret: None })
+            }
+            ConnectionWrite::Delete { id } => {
+                self.caller.gone(Call::new(Method::DELETE, connection_path(id)).fenced(fence)).await?;
+                Ok(ConnectionOutcome::Gone)
+            }
+            ConnectionWrite::RotateSecret { id } => {
+                let call = Call::new(Method::POST, format!("{}/jwt-secret/rotate", connection_path(id))).fenced(fence);
+                let answer: contract::connection::JwtSecret = self.caller.json(call).await?;
+                Ok(ConnectionOutcome::Rotated { secret: answer.jwt_secret.expose().to_owned().into() })
+            }
+        }
+    }
+}
+
+/// `contract::change::Changes`, its items still raw.
+#[derive(serde::Deserialize)]
+struct Changes {
+    items: Vec<serde_json::Value>,
+    next: u64,
+}
+
+fn push(objects: &mut Vec<ObservedObject>, object: Result<ObservedObject, Error>) -> Result<(), Error> {
+    match object {
+        Ok(_) if objects.len() >= MAX_OBJECTS => Err(unexpected("the manager lists more objects than this operator reads")),
+        Ok(object) => {
+            objects.push(object);
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the manager lists an object with a value that this version does not understand; skipped");
+            Ok(())
+        }
+    }
+}
+
+fn unexpected(message: &str) -> Error {
+    Error::new(Class::Unavailable(Outage::UnexpectedResponse), message)
+}
+
+fn interface_path(id: &RemoteId) -> String {
+    format!("/v1/interfaces/{id}")
+}
+
+fn connection_path(id: &RemoteId) -> String {
+    format!("/v1/connections/{id}")
+}
+
+#[async_trait]
+impl Manager for DigitalMessaging {
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
+    }
+
+    async fn probe(&self) -> Result<Identity, Error> {
+        let account: call::LenientAccount = self.caller.json(Call::get("/v1/manager")).await?;
+        Ok(translate::identity(account))
+    }
+
+    async fn observe(&self, since: Option<&Cursor>, wait: Duration) -> Result<Observation, Error> {
+        match since {
+            None => self.snapshot().await,
+            Some(cursor) => self.delta(cursor, wait).await,
+        }
+    }
+
+    async fn interface(&self, id: &RemoteId) -> Result<ObservedInterface, Error> {
+        let wire = self.caller.json(Call::get(interface_path(id))).await?;
+        translate::interface(wire).map(Arc::unwrap_or_clone)
+    }
+
+    async fn connection(&self, id: &RemoteId) -> Result<ObservedConnection, Error> {
+        let wire = self.caller.json(Call::get(connection_path(id))).await?;
+        translate::connection(wire).map(Arc::unwrap_or_clone)
+    }
+
+    async fn generated_secret(&self, id: &RemoteId) -> Result<SecretString, Error> {
+        let answer: contract::connection::JwtSecret = self.caller.json(Call::get(format!("{}/jwt-secret", connection_path(id)))).await?;
+        Ok(answer.jwt_secret.expose().to_owned().into())
+    }
+
+    async fn ensure_interface(&self, write: &InterfaceWrite, fence: &Fence) -> Result<ObservedInterface, Error> {
+        let call = match write {
+            InterfaceWrite::Create { mark, settings } => {
+                Call::new(Method::POST, "/v1/interfaces").body(translate::new_interface(mark, settings))
+            }
+            InterfaceWrite::Update { observed, settings, cleared, mark } => Call::new(Method::PATCH, interface_path(&observed.id))
+                .body(translate::interface_patch(observed, settings, cleared, mark.as_ref()))
+                .if_match(observed.revision),
+        };
+        let wire = self.caller.json(call.fenced(fence)).await?;
+        translate::interface(wire).map(Arc::unwrap_or_clone)
+    }
+
+    async fn retire_interface(&self, id: &RemoteId, fence: &Fence) -> Result<(), Error> {
+        self.caller.gone(Call::new(Method::DELETE, interface_path(id)).fenced(fence)).await
+    }
+
+    async fn apply(&self, interface: &RemoteId, writes: &[ConnectionWrite], fence: &Fence) -> Vec<Result<ConnectionOutcome, Error>> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            outcomes.push(self.write_connection(interface, write, fence).await);
+        }
+        outcomes
+    }
+}

@@ -1,0 +1,312 @@
+//! A session: all traffic to one manager account.
+//!
+//! Two tasks share what is known of the account. [`observe`] keeps the observed [`mirror`] up to date and finds out whether
+//! the account is reachable ([`health`]). [`serve`] takes requests from the [`mailbox`], as many at a time as the [`budget`]
+//! allows, and writes what comes of them through to the mirror before anyone hears of it.
+//!
+//! Requests run here and not in the reconciler that made them: a reconciler that is dropped never cuts a write in half.
+//!
+//! Knows the port and nothing of Kubernetes; whoever opens a session listens to it through [`Listener`].
+
+pub mod budget;
+pub mod health;
+pub mod mailbox;
+pub mod mirror;
+mod observe;
+mod serve;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use thiserror::Error as ThisError;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    manager::{
+        Manager,
+        capabilities::Capabilities,
+        connect::AccountKey,
+        error::Error,
+        observed::ObservedInterface,
+        values::RemoteId,
+        write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
+    },
+    telemetry::metrics::Metrics,
+};
+use budget::Limits;
+use health::Health;
+use mirror::{Mirror, Touch};
+
+/// Who makes a request, as far as a session needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Requester {
+    /// Kind of the resource.
+    pub kind: &'static str,
+    /// Its namespace: those take turns.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Whoever opened a session hears what happens in it. Called from the session's tasks: must not block.
+pub trait Listener: Send + Sync + 'static {
+    /// Remote objects changed.
+    fn touched(&self, account: &AccountKey, touches: &[Touch]);
+    /// Reachability changed, or writes were frozen.
+    fn health_changed(&self, account: &AccountKey);
+    /// The account has been seen as a whole for the first time.
+    fn synced(&self, account: &AccountKey);
+    /// Calls are possible again for these, which were turned away.
+    fn resumed(&self, account: &AccountKey, requesters: &HashSet<Requester>);
+    /// The remote IDs that resources remember of this account: what a first look is compared with.
+    fn remembered(&self, account: &AccountKey) -> Vec<RemoteId>;
+}
+
+/// The right to write, asked for before each write.
+pub type Permit = Arc<dyn Fn() -> Option<Fence> + Send + Sync>;
+
+/// Settings of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Limits of the budget.
+    pub limits: Limits,
+    /// Upper bound between two looks at the account.
+    pub observe_interval: Duration,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, ThisError)]
+pub enum Failure {
+    /// The manager refused it, or gave no usable answer.
+    #[error(transparent)]
+    Manager(Error),
+    /// Not tried, because the account cannot be reached for now. The requester is told when it can ([`Listener::resumed`]).
+    #[error("not tried: {0}")]
+    Down(Error),
+    /// Not tried, because what was seen at the manager is suspicious.
+    #[error("writes are frozen: too much of the account vanished at once")]
+    Frozen,
+    /// Not tried, because this process does not lead (any more), or ends.
+    #[error("this process is not the leader")]
+    NotLeading,
+}
+
+/// How much of an account vanished between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vanished {
+    /// Objects that vanished.
+    pub vanished: usize,
+    /// Objects there were.
+    pub of: usize,
+}
+
+/// One manager account. Closes when the last handle is dropped; what is under way then is finished.
+pub struct Session {
+    shared: Arc<Shared>,
+    requests: mpsc::UnboundedSender<serve::Envelope>,
+    stop_observing: CancellationToken,
+}
+
+struct Shared {
+    account: AccountKey,
+    capabilities: Capabilities,
+    manager: RwLock<Arc<dyn Manager>>,
+    mirror: RwLock<Mirror>,
+    state: Mutex<State>,
+    /// Wakes the observer before its time.
+    look_now: Notify,
+    listener: Arc<dyn Listener>,
+    permit: Permit,
+    metrics: Arc<Metrics>,
+}
+
+struct State {
+    settings: Settings,
+    health: Health,
+    frozen: Option<Vanished>,
+    /// Who was turned away and waits to be told that calls are possible again.
+    turned_away: HashSet<Requester>,
+}
+
+impl Shared {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn manager(&self) -> Arc<dyn Manager> {
+        self.manager.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn mirror(&self) -> RwLockReadGuard<'_, Mirror> {
+        self.mirror.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mirror_mut(&self) -> std::sync::RwLockWriteGuard<'_, Mirror> {
+        self.mirror.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new health, and tells those who want to know.
+    fn set_health(&self, health: Health) {
+        let (changed, resumed) = {
+            let mut state = self.state();
+            let changed = state.health.differs(&health);
+            let resumed = if health.permits_calls() { std::mem::take(&mut state.turned_away) } else { HashSet::new() };
+            state.health = health;
+            (changed, resumed)
+        };
+        if changed {
+            self.listener.health_changed(&self.account);
+        }
+        if !resumed.is_empty() {
+            self.listener.resumed(&self.account, &resumed);
+        }
+    }
+}
+
+impl Session {
+    /// Opens a session with an adapter whose credentials are known to work. Its tasks run in `tasks`.
+    pub fn open(
+        account: AccountKey,
+        manager: Arc<dyn Manager>,
+        settings: Settings,
+        listener: Arc<dyn Listener>,
+        permit: Permit,
+        metrics: Arc<Metrics>,
+        tasks: &TaskTracker,
+    ) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            account,
+            capabilities: manager.capabilities().clone(),
+            manager: RwLock::new(manager),
+            mirror: RwLock::default(),
+            state: Mutex::new(State { settings, health: Health::Starting, frozen: None, turned_away: HashSet::new() }),
+            look_now: Notify::new(),
+            listener,
+            permit,
+            metrics,
+        });
+        let (requests, mailbox) = mpsc::unbounded_channel();
+        let stop_observing = CancellationToken::new();
+        tasks.spawn(serve::run(shared.clone(), mailbox));
+        let observing = stop_observing.clone();
+        let observed = shared.clone();
+        tasks.spawn(async move {
+            observing.run_until_cancelled(observe::run(&observed)).await;
+        });
+        Arc::new(Self { shared, requests, stop_observing })
+    }
+
+    /// The account.
+    pub fn account(&self) -> &AccountKey {
+        &self.shared.account
+    }
+
+    /// What its kind of manager can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    /// What the account holds. Hold it only for a look.
+    pub fn mirror(&self) -> RwLockReadGuard<'_, Mirror> {
+        self.shared.mirror()
+    }
+
+    /// Whether it can be reached.
+    pub fn health(&self) -> Health {
+        self.shared.state().health.clone()
+    }
+
+    /// Whether writes are frozen, and why.
+    pub fn frozen(&self) -> Option<Vanished> {
+        self.shared.state().frozen
+    }
+
+    /// Lets writes go on after a freeze: someone has looked and says it is all right.
+    pub fn unfreeze(&self) {
+        self.shared.state().frozen = None;
+        self.shared.listener.synced(&self.shared.account);
+    }
+
+    /// Looks at the account now instead of at the next attempt.
+    pub fn look_now(&self) {
+        self.shared.look_now.notify_one();
+    }
+
+    /// Takes an adapter with other credentials for the same account, known to work.
+    pub fn use_manager(&self, manager: Arc<dyn Manager>) {
+        *self.shared.manager.write().unwrap_or_else(PoisonError::into_inner) = manager;
+        self.shared.set_health(Health::Up);
+        self.look_now();
+    }
+
+    /// Takes other settings.
+    pub fn configure(&self, settings: Settings) {
+        self.shared.state().settings = settings;
+    }
+
+    /// Creates, updates or claims an interface.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn ensure_interface(&self, requester: Requester, write: InterfaceWrite) -> Result<Arc<ObservedInterface>, Failure> {
+        self.ask(requester, |reply| serve::Request::EnsureInterface(write, reply)).await
+    }
+
+    /// Deletes an interface.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn retire_interface(&self, requester: Requester, id: RemoteId) -> Result<(), Failure> {
+        self.ask(requester, |reply| serve::Request::RetireInterface(id, reply)).await
+    }
+
+    /// Changes one connection.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn write_connection(&self, requester: Requester, interface: RemoteId, write: ConnectionWrite) -> Result<ConnectionOutcome, Failure> {
+        self.ask(requester, |reply| serve::Request::WriteConnection(interface, write, reply)).await
+    }
+
+    /// The secret that the manager generated for a connection.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn generated_secret(&self, requester: Requester, id: RemoteId) -> Result<SecretString, Failure> {
+        self.ask(requester, |reply| serve::Request::GeneratedSecret(id, reply)).await
+    }
+
+    /// Looks whether an interface is really gone. If it is there after all, the mirror knows it afterwards.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn interface_is_gone(&self, requester: Requester, id: RemoteId) -> Result<bool, Failure> {
+        self.ask(requester, |reply| serve::Request::LookForInterface(id, reply)).await
+    }
+
+    /// Looks whether a connection is really gone. If it is there after all, the mirror knows it afterwards.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn connection_is_gone(&self, requester: Requester, id: RemoteId) -> Result<bool, Failure> {
+        self.ask(requester, |reply| serve::Request::LookForConnection(id, reply)).await
+    }
+
+    async fn ask<T>(&self, requester: Requester, request: impl FnOnce(serve::Reply<T>) -> serve::Request) -> Result<T, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let envelope = serve::Envelope { requester, request: request(reply), refusals: 0 };
+        self.requests.send(envelope).map_err(|_| Failure::NotLeading)?;
+        answer.await.unwrap_or(Err(Failure::NotLeading))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop_observing.cancel();
+    }
+}

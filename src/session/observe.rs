@@ -1,0 +1,134 @@
+//! Keeps the observed mirror up to date, and is the one that finds out that an account is reachable again.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Shared, Vanished,
+    health::{self, Health},
+    mirror::Seen,
+};
+use crate::manager::{
+    error::Error,
+    observed::{Cursor, Observation},
+};
+
+/// Least time between two looks: a burst of changes is one look, and a manager that never waits is not called without end.
+const LEAST_PAUSE: Duration = Duration::from_millis(200);
+/// The same after a look that saw nothing although it should have waited.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Objects that may vanish between two looks without suspicion, whatever the size of the account.
+const HARMLESS_LOSS: usize = 5;
+
+pub(super) async fn run(shared: &Shared) {
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let began = Instant::now();
+        let interval = shared.state().settings.observe_interval;
+        let pause = match look(shared, cursor.as_ref(), interval).await {
+            Ok(look) => {
+                let Look { next, quiet } = look;
+                shared.set_health(Health::Up);
+                cursor = next;
+                match (&cursor, quiet) {
+                    (None, _) if !shared.capabilities.change_feed => health::spread(interval),
+                    (Some(_), true) => IDLE_PAUSE.saturating_sub(began.elapsed()).max(LEAST_PAUSE),
+                    _ => LEAST_PAUSE,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(account = %shared.account, class = error.class.label(), %error, "cannot observe the account");
+                let health = shared.state().health.after_failure(error, Instant::now());
+                let pause = match &health {
+                    Health::Down { next, .. } => next.saturating_duration_since(Instant::now()),
+                    _ => health::spread(health::RECHECK),
+                };
+                shared.set_health(health);
+                pause
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = shared.look_now.notified() => {}
+        }
+    }
+}
+
+struct Look {
+    next: Option<Cursor>,
+    /// Nothing was seen.
+    quiet: bool,
+}
+
+async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> Result<Look, Error> {
+    if cursor.is_none() {
+        shared.mirror_mut().begin_walk();
+    }
+    let manager = shared.manager();
+    let operation = if cursor.is_none() { "walk" } else { "watch" };
+    let began = Instant::now();
+    let observed = tokio::select! {
+        observed = manager.observe(cursor, interval) => observed,
+        // Someone wants to know now: a call that only waits is given up. What it would have told is told by the next one.
+        () = shared.look_now.notified(), if cursor.is_some() => {
+            return Ok(Look { next: cursor.cloned(), quiet: false });
+        }
+    };
+    shared.metrics.manager_call(operation, observed.as_ref().err().map(|error| &error.class), began.elapsed());
+    match observed? {
+        Observation::Snapshot { objects, next } => {
+            let first = !shared.mirror().is_complete();
+            let (before, seen, after) = {
+                let mut mirror = shared.mirror_mut();
+                let before = mirror.len();
+                let seen = mirror.finish_walk(objects);
+                (before, seen, mirror.len())
+            };
+            tracing::info!(account = %shared.account, objects = after, "walked the account");
+            if first {
+                suspect_first_look(shared);
+                shared.set_health(Health::Up);
+                shared.listener.synced(&shared.account);
+            } else {
+                suspect(shared, seen.vanished, before);
+            }
+            shared.listener.touched(&shared.account, &seen.touched);
+            Ok(Look { next, quiet: false })
+        }
+        Observation::Delta { changes, next } => {
+            let (before, seen) = {
+                let mut mirror = shared.mirror_mut();
+                (mirror.len(), mirror.take_changes(changes))
+            };
+            let quiet = seen == Seen::default();
+            suspect(shared, seen.vanished, before);
+            shared.listener.touched(&shared.account, &seen.touched);
+            Ok(Look { next: Some(next), quiet })
+        }
+        Observation::Expired => {
+            tracing::info!(account = %shared.account, "the change feed does not reach back far enough; walking the account again");
+            Ok(Look { next: None, quiet: false })
+        }
+    }
+}
+
+/// A first look has no look before it; what resources remember stands in for that.
+fn suspect_first_look(shared: &Shared) {
+    let remembered = shared.listener.remembered(&shared.account);
+    let missing = {
+        let mirror = shared.mirror();
+        remembered.iter().filter(|id| mirror.interface(id).is_none() && mirror.connection(id).is_none()).count()
+    };
+    suspect(shared, missing, remembered.len());
+}
+
+/// Freezes writes if more than a person would delete in one go is gone: rather the wrong account, a restored backup or a bug.
+fn suspect(shared: &Shared, vanished: usize, of: usize) {
+    if vanished > HARMLESS_LOSS.max(of / 10) {
+        tracing::error!(account = %shared.account, vanished, of, "too much of the account vanished at once; writes are frozen");
+        shared.state().frozen = Some(Vanished { vanished, of });
+        shared.listener.health_changed(&shared.account);
+    }
+}

@@ -1,0 +1,299 @@
+//! Carries out requests: takes them from the mailbox as the budget allows, and writes the outcome through to the mirror.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Failure, Requester, Shared,
+    budget::Budget,
+    health::{Failures, Health},
+    mailbox::Mailbox,
+};
+use crate::manager::{
+    Manager,
+    error::{ClaimedBy, Class, Error, Outage},
+    observed::{ObservedInterface, ObservedObject},
+    values::RemoteId,
+    write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
+};
+
+/// How often a request is tried again by itself after a 429, before its requester hears of it.
+const MAX_REFUSALS: u32 = 5;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+/// A request and who made it.
+pub(super) struct Envelope {
+    pub(super) requester: Requester,
+    pub(super) request: Request,
+    pub(super) refusals: u32,
+}
+
+/// What can be asked for.
+pub(super) enum Request {
+    EnsureInterface(InterfaceWrite, Reply<Arc<ObservedInterface>>),
+    RetireInterface(RemoteId, Reply<()>),
+    WriteConnection(RemoteId, ConnectionWrite, Reply<ConnectionOutcome>),
+    GeneratedSecret(RemoteId, Reply<SecretString>),
+    LookForInterface(RemoteId, Reply<bool>),
+    LookForConnection(RemoteId, Reply<bool>),
+}
+
+/// What the manager answered.
+enum Answer {
+    Interface(ObservedInterface),
+    Retired,
+    Connection(ConnectionOutcome),
+    Secret(SecretString),
+}
+
+impl Request {
+    /// Whether it changes something at the manager.
+    fn is_write(&self) -> bool {
+        matches!(self, Self::EnsureInterface(..) | Self::RetireInterface(..) | Self::WriteConnection(..))
+    }
+
+    /// Label of metrics.
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::EnsureInterface(InterfaceWrite::Create { .. }, _) => "create_interface",
+            Self::EnsureInterface(InterfaceWrite::Update { .. }, _) => "update_interface",
+            Self::RetireInterface(..) => "delete_interface",
+            Self::WriteConnection(_, ConnectionWrite::Create { .. }, _) => "create_connection",
+            Self::WriteConnection(_, ConnectionWrite::Update { .. }, _) => "update_connection",
+            Self::WriteConnection(_, ConnectionWrite::Delete { .. }, _) => "delete_connection",
+            Self::WriteConnection(_, ConnectionWrite::RotateSecret { .. }, _) => "rotate_secret",
+            Self::GeneratedSecret(..) => "get_secret",
+            Self::LookForInterface(..) => "get_interface",
+            Self::LookForConnection(..) => "get_connection",
+        }
+    }
+
+    async fn carry_out(&self, manager: &dyn Manager, fence: &Fence) -> Result<Answer, Error> {
+        match self {
+            Self::EnsureInterface(write, _) => manager.ensure_interface(write, fence).await.map(Answer::Interface),
+            Self::RetireInterface(id, _) => manager.retire_interface(id, fence).await.map(|()| Answer::Retired),
+            Self::WriteConnection(interface, write, _) => {
+                let outcomes = manager.apply(interface, std::slice::from_ref(write), fence).await;
+                let lost = || Err(Error::new(Class::Unavailable(Outage::UnexpectedResponse), "the adapter reported no outcome"));
+                outcomes.into_iter().next().unwrap_or_else(lost).map(Answer::Connection)
+            }
+            Self::GeneratedSecret(id, _) => manager.generated_secret(id).await.map(Answer::Secret),
+            Self::LookForInterface(id, _) => manager.interface(id).await.map(Answer::Interface),
+            Self::LookForConnection(id, _) => {
+                let observed = manager.connection(id).await?;
+                Ok(Answer::Connection(ConnectionOutcome::Present { observed: Arc::new(observed), secret: None }))
+            }
+        }
+    }
+
+    fn fail(self, failure: Failure) {
+        // A requester that is gone does not want to know.
+        match self {
+            Self::EnsureInterface(_, reply) => drop(reply.send(Err(failure))),
+            Self::RetireInterface(_, reply) => drop(reply.send(Err(failure))),
+            Self::WriteConnection(_, _, reply) => drop(reply.send(Err(failure))),
+            Self::GeneratedSecret(_, reply) => drop(reply.send(Err(failure))),
+            Self::LookForInterface(_, reply) | Self::LookForConnection(_, reply) => drop(reply.send(Err(failure))),
+        }
+    }
+}
+
+type Done = (Envelope, Result<Answer, Error>);
+
+pub(super) async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiver<Envelope>) {
+    let mut mailbox = Mailbox::default();
+    let mut budget = Budget::new(shared.state().settings.limits);
+    let mut failures = Failures::default();
+    let mut under_way: JoinSet<Done> = JoinSet::new();
+    let mut open = true;
+    while open || !under_way.is_empty() || !mailbox.is_empty() {
+        budget.limit(shared.state().settings.limits);
+        let mut resume = None;
+        while !mailbox.is_empty() {
+            match budget.start(under_way.len(), Instant::now()) {
+                Ok(()) => {
+                    if let Some(envelope) = mailbox.pop() {
+                        start(&shared, envelope, &mut under_way);
+                    }
+                }
+                Err(later) => {
+                    resume = later;
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            received = incoming.recv(), if open => match received {
+                Some(envelope) => {
+                    let namespace = envelope.requester.namespace.clone();
+                    mailbox.push(&namespace, envelope);
+                }
+                None => open = false,
+            },
+            Some(done) = under_way.join_next(), if !under_way.is_empty() => match done {
+                Ok((envelope, outcome)) => finish(&shared, envelope, outcome, &mut mailbox, &mut budget, &mut failures),
+                // The reply was dropped with the task: its requester has been told.
+                Err(error) => tracing::error!(account = %shared.account, %error, "a request to the manager ended abnormally"),
+            },
+            () = sleep_until(resume.unwrap_or_else(Instant::now)), if resume.is_some() => {}
+        }
+    }
+}
+
+fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>) {
+    let refusal = {
+        let mut state = shared.state();
+        match &state.health {
+            Health::Down { cause, .. } | Health::Refused { cause } => {
+                let failure = Failure::Down(cause.clone());
+                state.turned_away.insert(envelope.requester.clone());
+                Some(failure)
+            }
+            _ if state.frozen.is_some() && envelope.request.is_write() => Some(Failure::Frozen),
+            _ => None,
+        }
+    };
+    let permit = (shared.permit)();
+    match (refusal, permit) {
+        (Some(failure), _) => envelope.request.fail(failure),
+        (None, None) => envelope.request.fail(Failure::NotLeading),
+        (None, Some(fence)) => {
+            let shared = shared.clone();
+            under_way.spawn(async move {
+                let began = Instant::now();
+                let manager = shared.manager();
+                let outcome = envelope.request.carry_out(manager.as_ref(), &fence).await;
+                shared.metrics.manager_call(envelope.request.operation(), outcome.as_ref().err().map(|error| &error.class), began.elapsed());
+                if let Err(error) = &outcome {
+                    learn(&shared, manager.as_ref(), &envelope.request, error).await;
+                }
+                (envelope, outcome)
+            });
+        }
+    }
+}
+
+fn finish(
+    shared: &Shared,
+    mut envelope: Envelope,
+    outcome: Result<Answer, Error>,
+    mailbox: &mut Mailbox<Envelope>,
+    budget: &mut Budget,
+    failures: &mut Failures,
+) {
+    let is_outage = matches!(&outcome, Err(Error { class: Class::Unavailable(_), .. }));
+    if failures.count(is_outage)
+        && let Err(error) = &outcome
+    {
+        let health = shared.state().health.clone();
+        if health.permits_calls() {
+            shared.set_health(health.after_failure(error.clone(), Instant::now()));
+            // The observer may be waiting in a call that hangs as well.
+            shared.look_now.notify_one();
+        }
+    }
+    match outcome {
+        Ok(answer) => {
+            budget.succeeded();
+            succeed(shared, envelope.request, answer);
+        }
+        Err(Error { class: Class::RateLimited { retry_after }, .. }) if envelope.refusals < MAX_REFUSALS => {
+            budget.refused(retry_after, Instant::now());
+            envelope.refusals = envelope.refusals.saturating_add(1);
+            let namespace = envelope.requester.namespace.clone();
+            mailbox.put_back(&namespace, envelope);
+        }
+        Err(error) => {
+            if let Class::Unauthenticated(_) | Class::Superseded = error.class {
+                let health = shared.state().health.after_failure(error.clone(), Instant::now());
+                shared.set_health(health);
+            }
+            refuse(shared, envelope.request, error);
+        }
+    }
+}
+
+fn succeed(shared: &Shared, request: Request, answer: Answer) {
+    match (request, answer) {
+        (Request::EnsureInterface(_, reply), Answer::Interface(observed)) => {
+            let observed = Arc::new(observed);
+            write_through(shared, ObservedObject::Interface(observed.clone()));
+            drop(reply.send(Ok(observed)));
+        }
+        (Request::RetireInterface(id, reply), Answer::Retired) => {
+            forget(shared, &id);
+            drop(reply.send(Ok(())));
+        }
+        (Request::WriteConnection(_, write, reply), Answer::Connection(outcome)) => {
+            match (&outcome, &write) {
+                (ConnectionOutcome::Present { observed, .. }, _) => write_through(shared, ObservedObject::Connection(observed.clone())),
+                (ConnectionOutcome::Gone, ConnectionWrite::Delete { id }) => forget(shared, id),
+                _ => {}
+            }
+            drop(reply.send(Ok(outcome)));
+        }
+        (Request::GeneratedSecret(_, reply), Answer::Secret(secret)) => drop(reply.send(Ok(secret))),
+        (Request::LookForInterface(_, reply), Answer::Interface(observed)) => {
+            write_through(shared, ObservedObject::Interface(Arc::new(observed)));
+            drop(reply.send(Ok(false)));
+        }
+        (Request::LookForConnection(_, reply), Answer::Connection(ConnectionOutcome::Present { observed, .. })) => {
+            write_through(shared, ObservedObject::Connection(observed));
+            drop(reply.send(Ok(false)));
+        }
+        (request, _) => request.fail(Failure::Manager(Error::new(
+            Class::Unavailable(Outage::UnexpectedResponse),
+            "the adapter answered another question",
+        ))),
+    }
+}
+
+fn refuse(shared: &Shared, request: Request, error: Error) {
+    match (request, &error.class) {
+        (Request::LookForInterface(id, reply) | Request::LookForConnection(id, reply), Class::NotFound) => {
+            forget(shared, &id);
+            drop(reply.send(Ok(true)));
+        }
+        (request, _) => request.fail(Failure::Manager(error)),
+    }
+}
+
+/// After a lost answer or a change by someone else: learns what is there, so that the next plan starts from it.
+async fn learn(shared: &Shared, manager: &dyn Manager, request: &Request, error: &Error) {
+    let id = match (request, &error.class) {
+        (_, Class::AlreadyClaimed { holder: Some(holder), by: ClaimedBy::Reference }) => holder,
+        (Request::WriteConnection(_, ConnectionWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => &observed.id,
+        (Request::EnsureInterface(InterfaceWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => &observed.id,
+        _ => return,
+    };
+    let found = if matches!(request, Request::EnsureInterface(..)) {
+        manager.interface(id).await.map(|it| ObservedObject::Interface(Arc::new(it)))
+    } else {
+        manager.connection(id).await.map(|it| ObservedObject::Connection(Arc::new(it)))
+    };
+    match found {
+        Ok(object) => write_through(shared, object),
+        Err(Error { class: Class::NotFound, .. }) => forget(shared, id),
+        // The change feed will tell.
+        Err(error) => tracing::debug!(account = %shared.account, %error, "cannot look at an object that changed"),
+    }
+}
+
+fn write_through(shared: &Shared, object: ObservedObject) {
+    let touched = shared.mirror_mut().write_through(object);
+    shared.listener.touched(&shared.account, &touched);
+}
+
+fn forget(shared: &Shared, id: &RemoteId) {
+    let touched = shared.mirror_mut().forget(id);
+    if let Some(touched) = touched {
+        shared.listener.touched(&shared.account, std::slice::from_ref(&touched));
+    }
+}

@@ -1,0 +1,4 @@
+//! What the operator tells about itself.
+
+pub mod logs;
+pub mod metrics;
