@@ -1,5 +1,7 @@
 //! `DigitalMessagingInterface`: one bot experience.
 
+#![expect(clippy::duplicated_attributes, reason = "several printer columns are of one type")]
+
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 

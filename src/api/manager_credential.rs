@@ -1,5 +1,7 @@
 //! `ManagerCredential`: which manager, which Manager ID, and how to authenticate there.
 
+#![expect(clippy::duplicated_attributes, reason = "several printer columns are of one type")]
+
 use std::time;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
