@@ -18,7 +18,7 @@ const NUMERIC_ID: &str = "^[0-9]{1,32}$";
 const TWILIO_ACCOUNT_SID: &str = "^AC[0-9a-f]{32}$";
 const TWILIO_MESSAGING_SERVICE_SID: &str = "^MG[0-9a-f]{32}$";
 const COLOR: &str = "^#[0-9a-fA-F]{6}$";
-const HOST_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+const SITE_HOST: &str = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[0-9]{1,5})?$";
 const COOKIE_NAME: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 
 /// The channel of a connection, and its settings.
@@ -119,10 +119,11 @@ pub struct WebMessaging {
             .message("logoUrl must be a URL without user information, query and fragment: every customer's browser loads it as it is. Write it like https://www.acme.example/logo.svg")
     )]
     pub logo_url: Option<String>,
-    /// Host names of the web sites the widget loads on, such as `www.acme.example`: no scheme, port or path. At most 100.
-    /// Empty: any. Absent: not managed, which is any for a connection that the operator makes.
+    /// Host names of the web sites the widget loads on, in lower case and without scheme or path: `www.acme.example`,
+    /// `*.acme.example` for all below it, `localhost:8080` with a port. At most 100. Empty: any. Absent: not managed, which
+    /// is any for a connection that the operator makes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 253), regex(pattern = HOST_NAME)))]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 260), regex(pattern = SITE_HOST)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed_domains: Option<Vec<String>>,
     /// Names of the cookies the widget may read, at most 100. Empty: none. Absent: not managed, which is none for a

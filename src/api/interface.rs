@@ -184,8 +184,8 @@ pub struct ResponseCommand {
     /// Name of the command, unique in the interface, 1 to 64 characters.
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
-    /// What a customer says to set it off. 1 to 32 texts of 1 to 200 characters, each once.
-    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 200)))]
+    /// What a customer says to set it off. 1 to 32 texts of 1 to 256 characters, each once.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub triggers: Vec<String>,
     /// What the bot answers, one message each. 1 to 16 texts of 1 to 1000 characters.
