@@ -1,0 +1,68 @@
+#!/bin/sh
+# Builds the tools named on the command line (all of them without arguments) from the Go modules pinned beside this
+# script into build/tools/. One that was built from the same go.mod, go.sum, Go version and flags is left alone.
+set -eu
+
+# name            module folder  package                                versioned by          minutes on two cores
+table='
+etcd              etcd           go.etcd.io/etcd/server/v3              -                     1
+kube-apiserver    kubernetes     k8s.io/kubernetes/cmd/kube-apiserver   k8s.io/kubernetes     5
+kubectl           kubernetes     k8s.io/kubernetes/cmd/kubectl          k8s.io/kubernetes     1
+'
+
+here=$(cd "$(dirname "$0")" && pwd)
+out=$here/../build/tools
+say() { printf 'tools: %s\n' "$*"; }
+fail() { say "$*" >&2; exit 1; }
+
+if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
+    for name in ${*:-$(printf %s "$table" | awk '{ print $1 }')}; do
+        [ -x "$KUBEBUILDER_ASSETS/$name" ] || fail "KUBEBUILDER_ASSETS is $KUBEBUILDER_ASSETS, but $name is not there"
+    done
+    say "using those in KUBEBUILDER_ASSETS ($KUBEBUILDER_ASSETS)"
+    exit 0
+fi
+
+command -v go >/dev/null || fail "Go is not installed; it builds etcd, kube-apiserver and kubectl"
+export CGO_ENABLED=0 GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false'
+mkdir -p "$out/stamps"
+ticker=
+trap '[ -z "$ticker" ] || kill "$ticker" 2>/dev/null' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+build() { # name, module folder, package, versioning module or "-", minutes
+    name=$1 module=$here/$2 package=$3 flags='-s -w'
+    selected=$(go -C "$module" list -m -f '{{.Version}}' "$([ "$4" = - ] && echo "$3" || echo "$4")")
+    if [ "$4" != - ]; then
+        major=${selected#v} minor=${selected#*.}
+        flags="$flags -X k8s.io/component-base/version.gitVersion=$selected"
+        flags="$flags -X k8s.io/component-base/version.gitMajor=${major%%.*}"
+        flags="$flags -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
+    fi
+    stamp=$out/stamps/$name
+    { go version; echo "$package $flags"; cat "$module/go.mod" "$module/go.sum"; } >"$stamp.new"
+    if [ -x "$out/$name" ] && cmp -s "$stamp" "$stamp.new"; then
+        rm "$stamp.new"
+        return
+    fi
+    say "building $name $selected: once, up to $5 min on two cores with nothing cached"
+    start=$(date +%s)
+    # Short sleeps, so that none outlives the script noticeably.
+    (passed=0; while sleep 1; do passed=$((passed + 1)); [ $((passed % 15)) -ne 0 ] || say "… $name, $passed s"; done) &
+    ticker=$!
+    go -C "$module" build -trimpath -ldflags "$flags" -o "$out/$name.new" "$package"
+    kill "$ticker" 2>/dev/null || :
+    wait "$ticker" 2>/dev/null || :
+    ticker=
+    mv "$out/$name.new" "$out/$name"
+    mv "$stamp.new" "$stamp"
+    say "built $name $selected in $(($(date +%s) - start)) s"
+}
+
+for wanted in ${*:-$(printf %s "$table" | awk '{ print $1 }')}; do
+    row=$(printf %s "$table" | awk -v name="$wanted" '$1 == name')
+    [ -n "$row" ] || fail "$wanted is not in the table of $0"
+    # shellcheck disable=SC2086 # a row is a list of words
+    build $row
+done
