@@ -401,4 +401,39 @@ mod tests {
             assert!(schema.one_of.is_none() && schema.any_of.is_none(), "{path}");
         });
     }
+
+    #[test]
+    fn columns_and_selectable_fields_are_fields_of_the_schema() {
+        for definition in definitions() {
+            let version = definition.spec.versions.first().unwrap();
+            let columns = version
+                .additional_printer_columns
+                .iter()
+                .flatten()
+                .map(|column| column.json_path.as_str());
+            let selectable = version
+                .selectable_fields
+                .iter()
+                .flatten()
+                .map(|field| field.json_path.as_str());
+            for path in columns.chain(selectable).filter(|path| !path.starts_with(".metadata.")) {
+                let mut at = schema(&definition).unwrap();
+                for name in path
+                    .replace(r#"[?(@.type=="Ready")]"#, "")
+                    .replace(r#"[?(@.type=="Synced")]"#, "")
+                    .split('.')
+                    .skip(1)
+                {
+                    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &at.items {
+                        at = items;
+                    }
+                    at = at
+                        .properties
+                        .as_ref()
+                        .and_then(|properties| properties.get(name))
+                        .unwrap_or_else(|| panic!("{path}"));
+                }
+            }
+        }
+    }
 }

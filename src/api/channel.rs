@@ -375,3 +375,81 @@ impl Channel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use digital_messaging_contract::channel as contract;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SID: &str = "AC00000000000000000000000000000000";
+
+    /// Each channel as it is declared, and as the contract has it.
+    fn examples() -> Vec<(Value, Value)> {
+        let secret = json!({ "name": "secret" });
+        let cloud = json!({ "phoneNumberId": "1", "businessAccountId": "2" });
+        vec![
+            (json!({ "webMessaging": {} }), json!({ "type": "webMessaging" })),
+            (
+                json!({ "clientChannel": { "webhookUrl": "https://a.example" } }),
+                json!({ "type": "clientChannel", "webhookUrl": "https://a.example" }),
+            ),
+            (
+                json!({ "facebookMessenger": { "pageId": "1", "secretRef": secret } }),
+                json!({ "type": "facebookMessenger", "pageId": "1" }),
+            ),
+            (
+                json!({ "whatsApp": { "phoneNumber": "+14155550100", "twilio": { "accountSid": SID }, "secretRef": secret } }),
+                json!({ "type": "whatsApp", "phoneNumber": "+14155550100", "provider": { "type": "twilio", "accountSid": SID } }),
+            ),
+            (
+                json!({ "whatsApp": { "phoneNumber": "+14155550100", "cloudApi": cloud, "secretRef": secret } }),
+                json!({
+                    "type": "whatsApp",
+                    "phoneNumber": "+14155550100",
+                    "provider": { "type": "cloudApi", "phoneNumberId": "1", "businessAccountId": "2" },
+                }),
+            ),
+            (
+                json!({ "sms": { "phoneNumber": "+14155550100", "twilio": { "accountSid": SID }, "secretRef": secret } }),
+                json!({ "type": "sms", "phoneNumber": "+14155550100", "twilio": { "accountSid": SID } }),
+            ),
+            (
+                json!({ "appleMessages": { "businessId": "b", "secretRef": secret } }),
+                json!({ "type": "appleMessages", "businessId": "b" }),
+            ),
+            (
+                json!({ "twitterDirectMessage": { "accountHandle": "acme", "secretRef": secret } }),
+                json!({ "type": "twitterDirectMessage", "accountHandle": "acme" }),
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_vocabulary_is_that_of_the_contract() {
+        let names = ChannelType::ALL.map(ChannelType::as_str);
+        assert_eq!(names, contract::ChannelType::ALL.map(contract::ChannelType::as_str));
+        for (declared, of_contract) in examples() {
+            let declared: Channel = serde_json::from_value(declared).unwrap();
+            let of_contract: contract::Channel = serde_json::from_value(of_contract).unwrap();
+            assert_eq!(declared.channel_type().as_str(), of_contract.channel_type().as_str());
+            assert_eq!(declared.required_secrets(), of_contract.required_secrets());
+            assert_eq!(declared.natural_key(), of_contract.natural_key());
+            assert_eq!(declared.secret_ref().is_some(), !declared.required_secrets().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_names_of_channels_are_those_of_the_members() {
+        for (declared, _) in examples() {
+            let channel: Channel = serde_json::from_value(declared.clone()).unwrap();
+            assert_eq!(
+                serde_json::to_value(channel.channel_type()).unwrap(),
+                channel.channel_type().as_str()
+            );
+            assert!(declared.get(channel.channel_type().as_str()).is_some());
+            assert_eq!(serde_json::to_value(&channel).unwrap(), declared);
+        }
+    }
+}
