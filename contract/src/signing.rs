@@ -1,6 +1,6 @@
 //! Authentication of a request: API key, or a JWT that covers method, URL and body.
 //!
-//! With a JWT the Manager Key never travels. The claims follow DPoP (RFC 9449) where it has a word for it:
+//! With a JWT the Manager Key never travels. The claims follow RFC 9449 where it has a word for it:
 //! `htm` and `htu` bind the token to the method and the URL (here with its query), `jti` makes it good for one use;
 //! `bodySha256` binds it to the body, so that a request that carries private data is signed, not just authenticated.
 

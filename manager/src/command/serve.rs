@@ -84,7 +84,10 @@ pub(crate) struct Serve {
     /// PEM file of the certificate's key
     #[arg(long, env = "MESSAGING_MANAGER_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// How to log, to standard error; default: text on a terminal, else json. What to log: RUST_LOG
+    /// What to log: a level, or targets with levels
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    log: String,
+    /// How to log, to standard error; default: text on a terminal, else json
     #[arg(long, env = "MESSAGING_MANAGER_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
 }
@@ -143,7 +146,7 @@ impl Serve {
     }
 
     fn start_logging(&self) -> anyhow::Result<()> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::try_new(&self.log).context("--log")?;
         let is_terminal = io::stderr().is_terminal();
         let format = self
             .log_format

@@ -92,6 +92,7 @@ pub(crate) async fn create(
             app.public_url.join(&format!("/v1/connections/{}", connection.id)),
         ),
         (header::ETAG, entity_tag(connection.revision)),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     let created = CreatedConnection {
         connection,

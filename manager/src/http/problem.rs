@@ -142,12 +142,11 @@ impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         use digital_messaging_contract::signing::VerifyError;
         let code = match refused {
-            Refused::Missing | Refused::Invalid | Refused::TokenId => Code::InvalidCredentials,
             Refused::Revoked => Code::RevokedCredentials,
             Refused::OtherMethod(_) => Code::MethodNotConfigured,
             Refused::Token(VerifyError::ClockSkew) => Code::ClockSkew,
             Refused::Token(VerifyError::Mismatch(_)) => Code::TokenMismatch,
-            Refused::Token(_) => Code::InvalidCredentials,
+            Refused::Missing | Refused::Invalid | Refused::TokenId | Refused::Token(_) => Code::InvalidCredentials,
         };
         Self::new(code, refused.to_string())
     }

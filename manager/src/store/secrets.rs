@@ -24,7 +24,8 @@ pub(super) async fn get(
     account: &str,
     connection_id: &str,
 ) -> Result<Option<ConnectionSecrets>, sqlx::Error> {
-    let row: Option<(String, Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+    type Row = (String, Option<String>, Option<String>, Option<String>);
+    let row: Option<Row> = sqlx::query_as(
         "SELECT inputs, jwt_secret, previous_jwt_secret, previous_valid_until FROM connection_secrets \
          WHERE account = ?1 AND connection_id = ?2",
     )

@@ -109,15 +109,12 @@ fn natural_key_member(channel: &Channel) -> Option<&'static str> {
 fn check_channel_shape(channel: &Value) -> Result<(), Refusal> {
     let Some(members) = channel.as_object() else { return Ok(()) };
     let mut settings = members.clone();
-    let name = match settings.remove("type") {
-        Some(Value::String(name)) => name,
-        _ => {
-            return Err(Refusal::field(
-                Code::ValidationFailed,
-                "/channel/type",
-                "must be the name of a channel type",
-            ));
-        }
+    let Some(Value::String(name)) = settings.remove("type") else {
+        return Err(Refusal::field(
+            Code::ValidationFailed,
+            "/channel/type",
+            "must be the name of a channel type",
+        ));
     };
     let known = ChannelType::ALL
         .into_iter()

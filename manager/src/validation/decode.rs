@@ -43,8 +43,8 @@ pub(super) fn decode<T: DeserializeOwned>(value: Value, base: &str) -> Result<T,
 
 fn push(pointer: &mut String, segment: &Segment) {
     match segment {
-        Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-        Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+        Segment::Seq { index } => pointer.extend(["/", &index.to_string()]),
+        Segment::Map { key } => pointer.extend(["/", &key.replace('~', "~0").replace('/', "~1")]),
         Segment::Enum { .. } | Segment::Unknown => {}
     }
 }
