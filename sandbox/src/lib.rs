@@ -19,20 +19,26 @@
 mod audit;
 mod certificates;
 mod control_plane;
+mod example;
 pub mod kubeconfig;
 pub mod manifests;
+mod operator;
 mod port;
 mod process;
 pub mod program;
+mod reference_manager;
 mod run;
 mod shared;
 mod waiting;
 
 pub use audit::{AuditLog, AuditMark, Request};
 pub use control_plane::{CONTROL_PLANE_VARIABLE, ControlPlane, service_account_user};
+pub use example::Example;
 pub use manifests::Manifests;
+pub use operator::Operator;
 pub use port::free_port;
 pub use process::{Launch, Process, Signal};
+pub use reference_manager::{Credential, ManagerAccount, ReferenceManager, Refusal};
 pub use run::{LOGS_VARIABLE, Run};
 pub use shared::shared;
 pub use waiting::{Condition, wait_for, wait_for_condition, wait_for_object};
