@@ -1,7 +1,5 @@
 //! `ChannelConnection`: one channel assigned to an interface.
 
-#![expect(clippy::duplicated_attributes, reason = "several printer columns are of one type")]
-
 use std::borrow::Cow;
 
 use kube::{CustomResource, KubeSchema, ResourceExt};

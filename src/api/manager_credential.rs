@@ -32,9 +32,9 @@ pub const SECRET_CLIENT_KEY: &str = "tls.key";
 /// Requests under way at one time where nothing else is said.
 pub const DEFAULT_CONCURRENT_REQUESTS: u32 = 32;
 
-const DEFAULT_OBSERVE_INTERVAL: time::Duration = time::Duration::from_secs(60);
+const DEFAULT_OBSERVE_INTERVAL: time::Duration = time::Duration::from_mins(1);
 const SHORTEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_secs(10);
-const LONGEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_secs(3600);
+const LONGEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_hours(1);
 
 /// Which manager to use, and how to authenticate there.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -403,7 +403,7 @@ mod tests {
     fn the_smallest_spec_has_its_defaults() {
         let spec = spec(&serde_json::json!({}));
         assert_eq!(spec.authentication.method, AuthenticationMethod::Jwt);
-        assert_eq!(spec.observe_interval(), time::Duration::from_secs(60));
+        assert_eq!(spec.observe_interval(), time::Duration::from_mins(1));
         assert_eq!(spec.max_concurrent_requests(), 32);
         assert_eq!(spec.default_policy(), Policy::default());
     }
