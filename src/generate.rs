@@ -2,15 +2,36 @@
 //!
 //! They are checked in, because people read and apply them; a test fails when they differ from the code.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
-use serde_yaml::{Error, Number, Value};
+use serde_yaml::{Number, Value};
+use thiserror::Error;
 
 use crate::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
+
+/// Why the files could not be generated.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A definition cannot be written as YAML.
+    #[error("cannot write a custom resource definition as YAML")]
+    Yaml(#[from] serde_yaml::Error),
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
 
 /// A file of the repository that is generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +94,25 @@ pub fn files() -> Result<Vec<GeneratedFile>, Error> {
     Ok(files)
 }
 
+/// Writes all generated files of the repository whose root is given.
+///
+/// # Errors
+/// If a definition cannot be written as YAML, or a file not at all.
+pub fn write_files(root: &Path) -> Result<(), Error> {
+    for file in files()? {
+        let path = root.join(&file.path);
+        let folder = path.parent().unwrap_or(root);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, &file.content))
+            .map_err(|source| Error::Write { path, source })?;
+    }
+    Ok(())
+}
+
 fn manifest(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let mut value = serde_yaml::to_value(definition)?;
     write_whole_numbers_without_fraction(&mut value);
-    serde_yaml::to_string(&value)
+    Ok(serde_yaml::to_string(&value)?)
 }
 
 /// Bounds are floating point in the type, which would come out as `maximum: 256.0`.
@@ -290,8 +326,6 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
-
     use super::*;
 
     /// Calls `check` with the path and schema of everything in all definitions.
@@ -321,6 +355,14 @@ mod tests {
                 file.path
             );
         }
+    }
+
+    #[test]
+    fn written_files_are_where_their_paths_say() {
+        let root = tempfile::tempdir().unwrap();
+        write_files(root.path()).unwrap();
+        assert!(root.path().join("crds/channelconnections.yaml").is_file());
+        assert!(root.path().join("docs/reference/fields.md").is_file());
     }
 
     #[test]

@@ -9,6 +9,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Most characters of a condition's message. The API server refuses a status with a longer one.
+pub const MAX_MESSAGE_LENGTH: usize = 1024;
+
 /// One observation about the object, in the form that `kubectl wait` and kstatus know.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,7 +27,7 @@ pub struct Condition {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9]*$"))]
     pub reason: String,
     /// Why, for people, and what to do about it. Never contains a secret.
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = MAX_MESSAGE_LENGTH))]
     pub message: String,
     /// When the status last changed.
     pub last_transition_time: Time,

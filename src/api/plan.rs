@@ -22,7 +22,7 @@ pub struct Plan {
     pub hash: String,
     /// The changes, at most 20 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = MAX_CHANGES))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub changes: Vec<PlannedChange>,
     /// How many further changes belong to the plan and are not listed. Absent: none.
@@ -40,11 +40,11 @@ pub struct PlannedChange {
     pub field: String,
     /// The value at the manager, cut at 64 characters. Absent: there is none, or it is secret.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = MAX_VALUE_LENGTH))]
     pub from: Option<String>,
     /// The value declared, cut at 64 characters. Absent: there is none, or it is secret.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = MAX_VALUE_LENGTH))]
     pub to: Option<String>,
     /// Whether the change loses something that cannot be had back, such as the identities of customers.
     pub destructive: bool,
@@ -55,7 +55,7 @@ pub struct PlannedChange {
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
     /// The fields that differ: JSON Pointers below `spec`, at most 20 of them.
-    #[schemars(length(max = 20), inner(length(max = 256)))]
+    #[schemars(length(max = MAX_CHANGES), inner(length(max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub fields: Vec<String>,
     /// When it was first seen.
