@@ -1,4 +1,11 @@
 //! A former leader cannot overwrite its successor.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is a test"
+)]
 
 mod support;
 

@@ -1,4 +1,11 @@
 //! The misbehaviour that other tests rely on looks to a client as it should.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is a test"
+)]
 
 mod support;
 

@@ -1,4 +1,11 @@
 //! Interfaces: create, read, update, delete, and what is refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is a test"
+)]
 
 mod support;
 

@@ -1,4 +1,11 @@
 //! What every request must be, and how a refusal looks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is a test"
+)]
 
 mod support;
 

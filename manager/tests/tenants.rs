@@ -1,4 +1,11 @@
 //! One Manager ID sees nothing of another.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is a test"
+)]
 
 mod support;
 

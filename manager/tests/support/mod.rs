@@ -1,6 +1,8 @@
 //! A manager in the process, and a client that signs as the contract says.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod process;
+
 use std::{path::PathBuf, time::Duration};
 
 use digital_messaging_contract::{account::AuthenticationMethod, header, problem::Problem, secret::SecretValue, signing};
