@@ -225,7 +225,7 @@ impl ControlPlane {
         .await;
         match (ready, self.ended_component()) {
             (Ok(()), None) => Ok(()),
-            (Err(error), None) => Err(error.context(self.log_tails())),
+            (Err(error), None) => bail!("{error:#}\n{}", self.log_tails()),
             (_, Some(name)) => bail!("{name} ended during its start\n{}", self.log_tails()),
         }
     }

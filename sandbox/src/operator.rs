@@ -74,7 +74,7 @@ impl Operator {
         match ready {
             Ok(true) => Ok(()),
             Ok(false) => bail!("the operator ended during its start\n{}", self.process.log_tail()),
-            Err(error) => Err(error.context(self.process.log_tail())),
+            Err(error) => bail!("{error:#}\n{}", self.process.log_tail()),
         }
     }
 

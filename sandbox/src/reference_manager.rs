@@ -143,7 +143,7 @@ impl ReferenceManager {
         match listening {
             Ok(true) => Ok(()),
             Ok(false) => bail!("messaging-manager ended during its start\n{}", self.process.log_tail()),
-            Err(error) => Err(error.context(self.process.log_tail())),
+            Err(error) => bail!("{error:#}\n{}", self.process.log_tail()),
         }
     }
 

@@ -17,7 +17,7 @@ pub async fn shared() -> &'static ControlPlane {
     SHARED
         .get_or_init(async || match ControlPlane::shared_or_own().await {
             Ok(control_plane) => control_plane,
-            Err(error) => panic!("no control plane: {error:?}"),
+            Err(error) => panic!("no control plane: {error:#}"),
         })
         .await
 }

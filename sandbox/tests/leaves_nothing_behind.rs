@@ -215,3 +215,20 @@ async fn a_process_that_does_not_end_when_asked_is_killed() {
     assert!(error.to_string().contains("stubborn did not end"), "{error}");
     assert_eq!(stubborn.exit_status().unwrap().signal(), Some(9));
 }
+
+#[tokio::test]
+async fn when_whoever_started_it_is_killed() {
+    // As make would, which cannot tell anyone when it is killed.
+    let command = "\"$0\" --end-with-parent exec -- /bin/sh -c 'sleep 1000 & echo $! $SANDBOX_CONTROL_PLANE; wait'; true";
+    let child = Command::new("/bin/sh")
+        .args(["-c", command, env!("CARGO_BIN_EXE_sandbox")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut starter = Launcher::observe(child);
+
+    starter.child.kill().unwrap();
+    starter.child.wait().unwrap();
+
+    starter.assert_nothing_remains().await;
+}

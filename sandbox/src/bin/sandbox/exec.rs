@@ -5,13 +5,13 @@ use std::{
     ffi::OsString,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use sandbox::{CONTROL_PLANE_VARIABLE, ControlPlane, Launch, Signal, program};
 
-use crate::interrupt::Interrupts;
+use crate::{interrupt::Interrupts, terminal::step};
 
 /// What an interrupted command gets to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
@@ -23,22 +23,11 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let mut interrupts = Interrupts::listen()?;
-    let start = Instant::now();
+pub(crate) async fn run(arguments: Arguments, mut interrupts: Interrupts) -> Result<ExitCode> {
     let control_plane = tokio::select! {
-        control_plane = ControlPlane::start() => control_plane?,
+        control_plane = step("etcd and kube-apiserver", ControlPlane::start()) => control_plane?,
         signal = interrupts.next() => return Ok(code_of_signal(signal)),
     };
-    #[expect(clippy::print_stderr, reason = "progress for the person who waits")]
-    {
-        eprintln!(
-            "sandbox: kube-apiserver is ready at {} after {:.1} s",
-            control_plane.url(),
-            start.elapsed().as_secs_f32()
-        );
-    }
-
     let mut words = arguments.command.into_iter();
     let command = words.next().context("no command")?;
     let mut path = program::tools()?.into_os_string();
@@ -73,6 +62,6 @@ fn code_of_status(status: ExitStatus) -> ExitCode {
         .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn code_of_signal(signal: Signal) -> ExitCode {
+pub(crate) fn code_of_signal(signal: Signal) -> ExitCode {
     u8::try_from(128 + signal.as_raw()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
