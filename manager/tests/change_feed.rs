@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::unwrap_in_result,
     reason = "this is a test"
 )]
 
@@ -17,7 +18,7 @@ use digital_messaging_contract::{
     connection::Connection,
     interface::Interface,
 };
-use messaging_manager::config::Retention;
+use messaging_manager::{config::Retention, journal::Entry};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use support::{Client, DEADLINE, Fixture, Reply, interface, web_messaging};
@@ -164,7 +165,7 @@ async fn one_who_waits_learns_that_its_revision_was_compacted() {
     let waiting = tokio::spawn(async move { client.get("/v1/changes?since=1&wait=60").await });
     fixture
         .journal
-        .wait_until(DEADLINE, |entries| entries.iter().any(|entry| entry.is_change_feed()))
+        .wait_until(DEADLINE, |entries| entries.iter().any(Entry::is_change_feed))
         .await
         .unwrap();
     fixture.client.delete(&format!("/v1/interfaces/{id}")).await.expect(204);
@@ -236,31 +237,27 @@ impl Observer {
 
     /// One call. Returns whether it has seen everything there is.
     async fn observe(&mut self) -> bool {
-        match self.to_walk.pop() {
-            Some((path, cursor)) => {
-                let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-                let page: Page<Value> = self.client.get(&format!("{path}?limit=2{cursor}")).await.expect(200).parse();
-                self.since.get_or_insert(page.revision);
-                for item in &page.items {
-                    self.hold(item["id"].as_str().unwrap(), item["revision"].as_u64().unwrap());
-                }
-                self.to_walk.extend(page.next_cursor.map(|cursor| (path, Some(cursor))));
-                false
+        if let Some((path, cursor)) = self.to_walk.pop() {
+            let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            let page: Page<Value> = self.client.get(&format!("{path}?limit=2{cursor}")).await.expect(200).parse();
+            self.since.get_or_insert(page.revision);
+            for item in &page.items {
+                self.hold(item["id"].as_str().unwrap(), item["revision"].as_u64().unwrap());
             }
-            None => {
-                let path = format!("/v1/changes?since={}&limit=2", self.since.unwrap());
-                let changes: Changes = self.client.get(&path).await.expect(200).parse();
-                for change in &changes.items {
-                    match change {
-                        Change::Interface(interface) => self.hold(&interface.id, interface.revision),
-                        Change::Connection(connection) => self.hold(&connection.id, connection.revision),
-                        Change::Deleted(tombstone) => drop(self.mirror.remove(&tombstone.id)),
-                    }
-                }
-                self.since = Some(changes.next);
-                !changes.more
+            self.to_walk.extend(page.next_cursor.map(|cursor| (path, Some(cursor))));
+            return false;
+        }
+        let path = format!("/v1/changes?since={}&limit=2", self.since.unwrap());
+        let changes: Changes = self.client.get(&path).await.expect(200).parse();
+        for change in &changes.items {
+            match change {
+                Change::Interface(interface) => self.hold(&interface.id, interface.revision),
+                Change::Connection(connection) => self.hold(&connection.id, connection.revision),
+                Change::Deleted(tombstone) => drop(self.mirror.remove(&tombstone.id)),
             }
         }
+        self.since = Some(changes.next);
+        !changes.more
     }
 
     fn hold(&mut self, id: &str, revision: u64) {
@@ -335,11 +332,11 @@ fn list_and_watch_converges_whatever_happens_in_between() {
 #[tokio::test]
 async fn a_walk_during_writes_misses_nothing() {
     let fixture = Fixture::start().await;
-    let writer = fixture.client.clone();
+    let client = fixture.client.clone();
     let writes = tokio::spawn(async move {
         let mut ids = Vec::new();
         for _ in 0..40 {
-            ids.push(writer.post("/v1/interfaces", &interface()).await.expect(201).text("/id"));
+            ids.push(client.post("/v1/interfaces", &interface()).await.expect(201).text("/id"));
         }
         ids
     });
