@@ -4,6 +4,8 @@ CARGO ?= cargo
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 # Ends with this make, even if make is killed.
 SANDBOX := $(BUILT)/sandbox --end-with-parent
+DENY_VERSION := 0.20.2
+DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test tools generate fmt lint deny clean
@@ -39,14 +41,17 @@ lint:
 	@echo 'lint: clippy (some minutes the first time)'
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# Advisories need the network, so they are no part of the tests.
-deny:
-	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-		echo 'deny: licences, banned and duplicate dependencies, sources'; \
-		$(CARGO) deny --offline --log-level error check bans licenses sources; \
-	else \
-		echo 'deny: SKIPPED, cargo-deny is not installed (cargo install --locked cargo-deny)'; \
-	fi
+# Advisories are left out: they need the network, and change without any change here.
+deny: $(DENY)
+	@echo 'deny: licences, banned crates, sources'
+	@$(CARGO) fetch --quiet --locked
+	@$(DENY) --offline --log-level error check bans licenses sources
+
+$(DENY):
+	@echo 'deny: building cargo-deny $(DENY_VERSION): once, about 3 min on two cores'
+	@CARGO_TARGET_DIR=build/cargo-target $(CARGO) install --locked --root build/cargo cargo-deny@$(DENY_VERSION)
+	@rm -rf build/cargo-target
+	@mv build/cargo/bin/cargo-deny $@
 
 clean: ## Delete everything that was built
 	@$(CARGO) clean
