@@ -35,7 +35,7 @@ pub use audit::{AuditLog, AuditMark, Request};
 pub use control_plane::{CONTROL_PLANE_VARIABLE, ControlPlane, service_account_user};
 pub use example::Example;
 pub use manifests::Manifests;
-pub use operator::Operator;
+pub use operator::{Operator, grant_operator_rights};
 pub use port::free_port;
 pub use process::{Launch, Process, Signal};
 pub use reference_manager::{Credential, ManagerAccount, ReferenceManager, Refusal};

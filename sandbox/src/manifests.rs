@@ -136,8 +136,7 @@ async fn apply_one(
     }
     let name = object.name_any();
     let api = scoped(client, &object, resource, capabilities);
-    let applied = api
-        .patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
+    let applied = apply_racing(&api, &name, &object)
         .await
         .with_context(|| format!("apply {} {name}", resource.kind))?;
     if resource.kind == "CustomResourceDefinition" {
@@ -145,6 +144,21 @@ async fn apply_one(
         wait_for_condition(&definitions, &name, "Established", "True", Duration::from_secs(30)).await?;
     }
     Ok(applied)
+}
+
+/// Forced, so a conflict only means that another test applied the same object at the same moment.
+async fn apply_racing(api: &Api<DynamicObject>, name: &str, object: &DynamicObject) -> kube::Result<DynamicObject> {
+    let mut tries = 5;
+    loop {
+        tries -= 1;
+        match api
+            .patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 409 && tries > 0 => {}
+            outcome => return outcome,
+        }
+    }
 }
 
 fn scoped(client: &Client, object: &DynamicObject, resource: &ApiResource, capabilities: &ApiCapabilities) -> Api<DynamicObject> {

@@ -1,18 +1,83 @@
-//! The operator as a process.
+//! The operator as a process, with the rights that are shipped for it.
 
-use std::{ffi::OsString, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
+use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SelfSubjectRulesReviewSpec};
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, PostParams},
+};
+use serde_json::Value;
 
 use crate::{
+    control_plane::ControlPlane,
+    kubeconfig,
+    manifests::Manifests,
     port::free_port,
     process::{Launch, Process},
-    program::workspace_binary,
+    program::{project, workspace_binary},
     run::Run,
     waiting::wait_for,
 };
 
 const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Applies `deploy/rbac` with `namespace` as the operator's own, and returns a kubeconfig that has these rights and no
+/// others, once they are in effect.
+///
+/// # Errors
+/// When the manifests cannot be applied or have no `ServiceAccount`.
+pub async fn grant_operator_rights(control_plane: &ControlPlane, namespace: &str) -> Result<PathBuf> {
+    let rights = Manifests::read(&project().join("deploy/rbac"))?.in_namespace(namespace);
+    let account = rights
+        .objects()
+        .iter()
+        .find(|object| object.types.as_ref().is_some_and(|types| types.kind == "ServiceAccount"))
+        .context("deploy/rbac has no ServiceAccount")?
+        .name_any();
+    rights.apply(&control_plane.client().await?).await?;
+    let kubeconfig = control_plane.kubeconfig_for_service_account(namespace, &account).await?;
+
+    // The API server learns of new rights by a watch of its own.
+    let reviews: Api<SelfSubjectRulesReview> = Api::all(kubeconfig::client(&kubeconfig).await?);
+    let spec = SelfSubjectRulesReviewSpec {
+        namespace: Some(namespace.to_owned()),
+    };
+    let review = SelfSubjectRulesReview {
+        spec,
+        ..SelfSubjectRulesReview::default()
+    };
+    let expected: BTreeSet<String> = rights.objects().iter().flat_map(api_groups).collect();
+    wait_for("the rights to take effect", START_DEADLINE, async || {
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        let rules = answer.status.map(|status| status.resource_rules).unwrap_or_default();
+        let granted: BTreeSet<String> = rules
+            .into_iter()
+            .flat_map(|rule| rule.api_groups.unwrap_or_default())
+            .collect();
+        let missing: Vec<_> = expected.difference(&granted).collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            bail!("no rights yet in {missing:?}")
+        }
+    })
+    .await?;
+    Ok(kubeconfig)
+}
+
+/// The API groups in the rules of a role.
+fn api_groups(role: &DynamicObject) -> Vec<String> {
+    let rules = role.data.get("rules").and_then(Value::as_array).into_iter().flatten();
+    let groups = rules.filter_map(|rule| rule.get("apiGroups")?.as_array()).flatten();
+    groups.filter_map(|group| group.as_str().map(ToOwned::to_owned)).collect()
+}
 
 /// A running `digital-messaging-operator run`.
 #[derive(Debug)]

@@ -90,7 +90,9 @@ impl Run {
             return Err(error).with_context(|| format!("create {}", folder.display()));
         }
         let inner = Inner {
-            logs: env::var_os(LOGS_VARIABLE).map_or_else(|| folder.join("logs"), PathBuf::from),
+            logs: env::var_os(LOGS_VARIABLE)
+                .filter(|logs| !logs.is_empty())
+                .map_or_else(|| folder.join("logs"), PathBuf::from),
             folder,
             launches: AtomicU32::new(0),
             reaper: Mutex::new(reaper),

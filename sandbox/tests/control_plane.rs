@@ -166,3 +166,15 @@ async fn a_wait_that_fails_says_for_what_and_what_was_missing() {
         .unwrap_err();
     assert_eq!(error.to_string(), "waited 50ms for tea; last: water is cold");
 }
+
+#[tokio::test]
+async fn many_may_apply_the_same_object_at_once() {
+    let control_plane = sandbox::shared().await;
+    let namespace = control_plane.create_namespace("racing").await.unwrap();
+    let client = control_plane.client().await.unwrap();
+    let manifests = Manifests::parse(READER).unwrap().in_namespace(&namespace);
+
+    let applied = futures::future::join_all((0..8).map(|_| manifests.apply(&client))).await;
+
+    assert!(applied.iter().all(Result::is_ok), "{applied:?}");
+}

@@ -10,8 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use kube::{Client, ResourceExt};
-use sandbox::{ControlPlane, Example, ManagerAccount, Manifests, Operator, Process, ReferenceManager, program};
+use kube::Client;
+use sandbox::{
+    ControlPlane, Example, ManagerAccount, Manifests, Operator, Process, ReferenceManager, grant_operator_rights, program,
+};
 
 use crate::{
     exec::code_of_signal,
@@ -165,17 +167,7 @@ impl Demo {
 /// With the rights that are shipped and no others.
 async fn start_operator(control_plane: &ControlPlane, client: &Client) -> Result<Operator> {
     create_namespace(client, OPERATOR_NAMESPACE).await?;
-    let rights = Manifests::read(&program::project().join("deploy/rbac"))?.in_namespace(OPERATOR_NAMESPACE);
-    let account = rights
-        .objects()
-        .iter()
-        .find(|object| object.types.as_ref().is_some_and(|types| types.kind == "ServiceAccount"))
-        .context("deploy/rbac has no ServiceAccount")?
-        .name_any();
-    rights.apply(client).await?;
-    let kubeconfig = control_plane
-        .kubeconfig_for_service_account(OPERATOR_NAMESPACE, &account)
-        .await?;
+    let kubeconfig = grant_operator_rights(control_plane, OPERATOR_NAMESPACE).await?;
     let operator = Operator::start(control_plane.run(), &kubeconfig, Vec::<String>::new())?;
     operator.wait_until_ready().await?;
     Ok(operator)
