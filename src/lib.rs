@@ -1,7 +1,10 @@
 //! The operator: custom resources reconciled with a messaging manager.
 
 pub mod api;
+pub mod controller;
+pub mod desired;
 pub mod generate;
+pub mod kubernetes;
 pub mod manager;
 pub mod plan;
 pub mod session;

@@ -90,6 +90,10 @@ pub struct Capabilities {
 impl Capabilities {
     /// How the manager takes a change of the field at `pointer`.
     pub fn mutability(&self, pointer: &str) -> Mutability {
-        if self.replace_only.contains(&pointer) { Mutability::ReplaceOnly } else { Mutability::InPlace }
+        if self.replace_only.contains(&pointer) {
+            Mutability::ReplaceOnly
+        } else {
+            Mutability::InPlace
+        }
     }
 }

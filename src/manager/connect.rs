@@ -35,7 +35,10 @@ pub struct AccountKey(String);
 impl AccountKey {
     /// Key of an account. Lower-case kind, the manager's host, the Manager ID.
     pub fn new(endpoint: &WebUrl, manager_id: &str) -> Self {
-        Self(format!("digitalMessaging/{}/{manager_id}", endpoint.origin().split("//").nth(1).unwrap_or_default()))
+        Self(format!(
+            "digitalMessaging/{}/{manager_id}",
+            endpoint.origin().split("//").nth(1).unwrap_or_default()
+        ))
     }
 
     /// As `status.account` shows it.

@@ -141,13 +141,20 @@ impl Class {
 impl Error {
     /// An error whose message is made safe to show: one line, at most 512 characters.
     pub fn new(class: Class, message: impl AsRef<str>) -> Self {
-        Self { class, message: one_line(message.as_ref(), 512) }
+        Self {
+            class,
+            message: one_line(message.as_ref(), 512),
+        }
     }
 }
 
 /// Text from elsewhere made safe to show: control characters become spaces, and it ends after `limit` characters.
 pub fn one_line(text: &str, limit: usize) -> String {
-    let mut safe: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limit).collect();
+    let mut safe: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(limit)
+        .collect();
     if text.chars().nth(limit).is_some() {
         safe.push('…');
     }

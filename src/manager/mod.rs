@@ -68,5 +68,10 @@ pub trait Manager: Send + Sync + 'static {
     async fn retire_interface(&self, id: &RemoteId, fence: &Fence) -> Result<(), Error>;
 
     /// Makes changes to the connections of one interface; one outcome for each, in order.
-    async fn apply(&self, interface: &RemoteId, writes: &[ConnectionWrite], fence: &Fence) -> Vec<Result<ConnectionOutcome, Error>>;
+    async fn apply(
+        &self,
+        interface: &RemoteId,
+        writes: &[ConnectionWrite],
+        fence: &Fence,
+    ) -> Vec<Result<ConnectionOutcome, Error>>;
 }

@@ -160,7 +160,10 @@ impl ConnectionSettings {
             ChannelSettings::AppleMessages(channel) => &channel.business_id,
             ChannelSettings::TwitterDirectMessage(channel) => &channel.account_handle,
         };
-        Some(NaturalKey { channel: self.channel.kind(), value: value.to_owned() })
+        Some(NaturalKey {
+            channel: self.channel.kind(),
+            value: value.to_owned(),
+        })
     }
 }
 

@@ -50,7 +50,9 @@ impl HostPolicy {
             || self.allowed.iter().any(|pattern| {
                 let pattern = pattern.to_ascii_lowercase();
                 match pattern.strip_prefix("*.") {
-                    Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
+                    Some(domain) => host
+                        .strip_suffix(domain)
+                        .is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
                     None => host == pattern,
                 }
             });
@@ -70,7 +72,9 @@ impl HostPolicy {
 fn not_public(host: &str) -> Error {
     Error::new(
         Class::NotAllowed,
-        format!("host {host} has an address that is not public; an operator started with --allow-private-manager-hosts may call it"),
+        format!(
+            "host {host} has an address that is not public; an operator started with --allow-private-manager-hosts may call it"
+        ),
     )
 }
 
@@ -96,7 +100,12 @@ pub fn is_public(address: IpAddr) -> bool {
             let [first, second, ..] = v6.segments();
             // NAT64 and 6to4 carry an IPv4 address that must not be smuggled past the rules above.
             let embedded = first == 0x0064 && second == 0xff9b || first == 0x2002;
-            !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unique_local() || v6.is_unicast_link_local() || embedded)
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || embedded)
                 && first & 0xe000 == 0x2000
                 && !(first == 0x2001 && second == 0x0db8)
         }
@@ -124,7 +133,10 @@ const MAX_CLIENTS: usize = 256;
 impl Transport {
     /// A transport with these rules.
     pub fn new(policy: HostPolicy) -> Self {
-        Self { policy, clients: Mutex::default() }
+        Self {
+            policy,
+            clients: Mutex::default(),
+        }
     }
 
     /// The rules.
@@ -152,7 +164,12 @@ impl Transport {
 
     fn build(&self, tls: &TlsMaterial) -> Result<reqwest::Client, Error> {
         let invalid = |key: &str, what: &str| {
-            Error::new(Class::Invalid { field: Some(key.to_owned()) }, format!("key {key} of the Secret is not {what} in PEM"))
+            Error::new(
+                Class::Invalid {
+                    field: Some(key.to_owned()),
+                },
+                format!("key {key} of the Secret is not {what} in PEM"),
+            )
         };
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -160,9 +177,13 @@ impl Transport {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(50))
             .user_agent(concat!("digital-messaging-operator/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(PublicResolver { private: self.policy.private, proxies: proxy_hosts() });
+            .dns_resolver(PublicResolver {
+                private: self.policy.private,
+                proxies: proxy_hosts(),
+            });
         if let Some(ca) = &tls.ca {
-            let certificates = reqwest::Certificate::from_pem_bundle(ca.as_bytes()).map_err(|_| invalid("ca.crt", "a certificate"))?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(ca.as_bytes()).map_err(|_| invalid("ca.crt", "a certificate"))?;
             if certificates.is_empty() {
                 return Err(invalid("ca.crt", "a certificate"));
             }
@@ -170,10 +191,16 @@ impl Transport {
         }
         if let Some((certificate, key)) = &tls.client {
             let pem = format!("{certificate}\n{}", key.expose_secret());
-            let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| invalid("tls.crt", "a certificate with its key in tls.key"))?;
+            let identity = reqwest::Identity::from_pem(pem.as_bytes())
+                .map_err(|_| invalid("tls.crt", "a certificate with its key in tls.key"))?;
             builder = builder.identity(identity);
         }
-        builder.build().map_err(|error| Error::new(Class::Invalid { field: None }, format!("TLS settings do not work: {}", chain(&error))))
+        builder.build().map_err(|error| {
+            Error::new(
+                Class::Invalid { field: None },
+                format!("TLS settings do not work: {}", chain(&error)),
+            )
+        })
     }
 }
 
@@ -197,11 +224,18 @@ fn fingerprint(tls: &TlsMaterial) -> [u8; 32] {
 
 /// Hosts of the proxies in the environment: those may have private addresses, they were set by whoever runs the operator.
 fn proxy_hosts() -> Vec<String> {
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .filter_map(|value| url::Url::parse(&value).ok()?.host_str().map(str::to_ascii_lowercase))
-        .collect()
+    [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ]
+    .iter()
+    .filter_map(|name| std::env::var(name).ok())
+    .filter_map(|value| url::Url::parse(&value).ok()?.host_str().map(str::to_ascii_lowercase))
+    .collect()
 }
 
 struct PublicResolver {
@@ -250,10 +284,19 @@ pub async fn exchange(client: &reqwest::Client, request: reqwest::Request, extra
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body,
+        })
     })
     .await
-    .unwrap_or_else(|_| Err(Error::new(Class::Unavailable(Outage::Timeout), "the manager did not answer in time")))
+    .unwrap_or_else(|_| {
+        Err(Error::new(
+            Class::Unavailable(Outage::Timeout),
+            "the manager did not answer in time",
+        ))
+    })
 }
 
 fn broken(error: &reqwest::Error) -> Error {
@@ -264,14 +307,20 @@ fn broken(error: &reqwest::Error) -> Error {
         }
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Error::new(Class::Unavailable(Outage::Tls), format!("TLS with the manager failed: {}", chain(cause)));
+            return Error::new(
+                Class::Unavailable(Outage::Tls),
+                format!("TLS with the manager failed: {}", chain(cause)),
+            );
         }
         source = cause.source();
     }
     if error.is_timeout() {
         return Error::new(Class::Unavailable(Outage::Timeout), "the manager did not answer in time");
     }
-    Error::new(Class::Unavailable(Outage::Unreachable), format!("cannot reach the manager: {}", chain(error)))
+    Error::new(
+        Class::Unavailable(Outage::Unreachable),
+        format!("cannot reach the manager: {}", chain(error)),
+    )
 }
 
 /// The innermost cause in words: outer ones of an HTTP library only repeat the URL.
@@ -288,7 +337,11 @@ mod tests {
     use super::*;
 
     fn policy(allowed: &[&str], private: bool) -> HostPolicy {
-        HostPolicy { allowed: allowed.iter().map(|&s| s.to_owned()).collect(), private, insecure: Insecure::Allowed }
+        HostPolicy {
+            allowed: allowed.iter().map(|&s| s.to_owned()).collect(),
+            private,
+            insecure: Insecure::Allowed,
+        }
     }
 
     fn check(policy: &HostPolicy, url: &str) -> Result<(), Error> {
@@ -298,8 +351,23 @@ mod tests {
     #[test]
     fn only_public_addresses_by_default() {
         for bad in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "[::1]", "[fe80::1]",
-            "[fd00::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255", "2130706433", "0x7f.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[fe80::1]",
+            "[fd00::1]",
+            "[::ffff:127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+            "224.0.0.1",
+            "255.255.255.255",
+            "2130706433",
+            "0x7f.1",
         ] {
             let error = check(&policy(&[], false), &format!("https://{bad}")).unwrap_err();
             assert_eq!(error.class, Class::NotAllowed, "{bad}");
@@ -333,9 +401,15 @@ mod tests {
     #[test]
     fn broken_tls_material_names_the_key_and_never_its_content() {
         let transport = Transport::new(policy(&[], true));
-        let ca = TlsMaterial { ca: Some("rubbish".to_owned()), client: None };
+        let ca = TlsMaterial {
+            ca: Some("rubbish".to_owned()),
+            client: None,
+        };
         assert!(transport.client(&ca).unwrap_err().message.contains("ca.crt"));
-        let client = TlsMaterial { ca: None, client: Some(("rubbish".to_owned(), "hush".to_owned().into())) };
+        let client = TlsMaterial {
+            ca: None,
+            client: Some(("rubbish".to_owned(), "hush".to_owned().into())),
+        };
         let message = transport.client(&client).unwrap_err().message;
         assert!(message.contains("tls.crt") && !message.contains("hush"), "{message}");
     }

@@ -29,7 +29,9 @@ impl FromStr for RemoteId {
     fn from_str(raw: &str) -> Result<Self, InvalidValue> {
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
         if raw.is_empty() || raw.len() > 128 || raw == "." || raw == ".." || !raw.chars().all(safe) {
-            return Err(InvalidValue("an ID has 1 to 128 letters, digits, '-', '_', '.' or '~'".to_owned()));
+            return Err(InvalidValue(
+                "an ID has 1 to 128 letters, digits, '-', '_', '.' or '~'".to_owned(),
+            ));
         }
         Ok(Self(raw.to_owned()))
     }
@@ -67,7 +69,9 @@ impl FromStr for PhoneNumber {
         if valid {
             Ok(Self(raw.to_owned()))
         } else {
-            Err(InvalidValue("must be a phone number in E.164, e.g. +4930901820: '+', country code, number, no spaces".to_owned()))
+            Err(InvalidValue(
+                "must be a phone number in E.164, e.g. +4930901820: '+', country code, number, no spaces".to_owned(),
+            ))
         }
     }
 }
@@ -197,10 +201,25 @@ mod tests {
 
     #[test]
     fn urls_are_https_unless_allowed() {
-        assert_eq!(WebUrl::parse("https://a.example/x/", Insecure::Refused).unwrap().as_str(), "https://a.example/x");
-        assert!(WebUrl::parse("http://a.example", Insecure::Refused).unwrap_err().0.contains("--allow-insecure-endpoints"));
+        assert_eq!(
+            WebUrl::parse("https://a.example/x/", Insecure::Refused).unwrap().as_str(),
+            "https://a.example/x"
+        );
+        assert!(
+            WebUrl::parse("http://a.example", Insecure::Refused)
+                .unwrap_err()
+                .0
+                .contains("--allow-insecure-endpoints")
+        );
         assert!(WebUrl::parse("http://a.example", Insecure::Allowed).is_ok());
-        for bad in ["ftp://a.example", "https://u:p@a.example", "https://a.example/?x", "https://a.example/#x", "a.example", "https://"] {
+        for bad in [
+            "ftp://a.example",
+            "https://u:p@a.example",
+            "https://a.example/?x",
+            "https://a.example/#x",
+            "a.example",
+            "https://",
+        ] {
             assert!(WebUrl::parse(bad, Insecure::Allowed).is_err(), "{bad}");
         }
         let url = WebUrl::parse("https://[::1]:8443/x", Insecure::Refused).unwrap();

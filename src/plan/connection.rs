@@ -40,7 +40,11 @@ pub enum Secrets<'a> {
 ///
 /// # Errors
 /// Why nothing can be done.
-pub fn plan(desired: &Desired<'_>, holding: Holding<ObservedConnection>, capabilities: &Capabilities) -> Result<Plan<ConnectionWrite>, Refusal> {
+pub fn plan(
+    desired: &Desired<'_>,
+    holding: Holding<ObservedConnection>,
+    capabilities: &Capabilities,
+) -> Result<Plan<ConnectionWrite>, Refusal> {
     let wanted = difference::tree(desired.settings);
     let intent = difference::intent(&wanted);
     let secrets = match desired.secrets {
@@ -59,14 +63,26 @@ pub fn plan(desired: &Desired<'_>, holding: Holding<ObservedConnection>, capabil
                 settings: desired.settings.clone(),
                 secrets: secrets.cloned().unwrap_or_default(),
             };
-            let changes = vec![Change { field: "/".to_owned(), from: None, to: Some("created".to_owned()), destructive: false }];
-            return Ok(Plan { write: Some(write), changes, intent, drift: false });
+            let changes = vec![Change {
+                field: "/".to_owned(),
+                from: None,
+                to: Some("created".to_owned()),
+                destructive: false,
+            }];
+            return Ok(Plan {
+                write: Some(write),
+                changes,
+                intent,
+                drift: false,
+            });
         }
         Holding::Held(observed) => (observed, false, false),
         Holding::ToAdopt { target, only_if_equal } => (target, true, only_if_equal),
     };
     if observed.settings.channel.kind() != desired.settings.channel.kind() {
-        return Err(Refusal::ReplaceRequired { fields: vec!["/channel".to_owned()] });
+        return Err(Refusal::ReplaceRequired {
+            fields: vec!["/channel".to_owned()],
+        });
     }
     let mut changes = difference::changes(&wanted, &difference::tree(&observed.settings), desired.owned);
     super::refuse_unwanted(&changes, only_if_equal, capabilities)?;
@@ -88,5 +104,10 @@ pub fn plan(desired: &Desired<'_>, holding: Holding<ObservedConnection>, capabil
         mark: claim.map(|_| desired.mark.clone()),
         observed,
     });
-    Ok(Plan { write, changes, intent, drift })
+    Ok(Plan {
+        write,
+        changes,
+        intent,
+        drift,
+    })
 }

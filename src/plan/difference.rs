@@ -20,7 +20,10 @@ pub fn tree(settings: &impl Serialize) -> Value {
 pub fn intent(desired: &Value) -> Intent {
     let mut fields = Vec::new();
     leaves(desired, &mut String::new(), &mut |pointer, _| fields.push(pointer.to_owned()));
-    Intent { hash: sha256_hex(desired.to_string().as_bytes()), fields }
+    Intent {
+        hash: sha256_hex(desired.to_string().as_bytes()),
+        fields,
+    }
 }
 
 /// What must change at the manager: desired fields that differ, then fields that we set once (`owned`) and that are
@@ -30,7 +33,12 @@ pub fn changes(desired: &Value, observed: &Value, owned: &[String]) -> Vec<Chang
     leaves(desired, &mut String::new(), &mut |pointer, wanted| {
         let present = observed.pointer(pointer).filter(|value| !value.is_null());
         if present != Some(wanted) {
-            changes.push(Change { field: pointer.to_owned(), from: present.map(show), to: Some(show(wanted)), destructive: false });
+            changes.push(Change {
+                field: pointer.to_owned(),
+                from: present.map(show),
+                to: Some(show(wanted)),
+                destructive: false,
+            });
         }
     });
     changes.extend(cleared(desired, owned).into_iter().map(|field| Change {
@@ -44,7 +52,11 @@ pub fn changes(desired: &Value, observed: &Value, owned: &[String]) -> Vec<Chang
 
 /// Fields that we set once and that are no longer desired.
 pub fn cleared(desired: &Value, owned: &[String]) -> Vec<String> {
-    owned.iter().filter(|pointer| desired.pointer(pointer).is_none()).cloned().collect()
+    owned
+        .iter()
+        .filter(|pointer| desired.pointer(pointer).is_none())
+        .cloned()
+        .collect()
 }
 
 /// Calls `found` with the pointer and value of every field that is a scalar or a list.
@@ -88,7 +100,10 @@ mod tests {
         assert!(changes(&json!({ "a": 1, "b": { "d": "x" } }), &observed, &[]).is_empty());
         let found = changes(&json!({ "a": 2, "b": { "c": [1], "d": "x" } }), &observed, &[]);
         assert_eq!(fields(&found), ["/a", "/b/c"]);
-        assert_eq!((found[1].from.as_deref(), found[1].to.as_deref()), (Some("[1,2]"), Some("[1]")));
+        assert_eq!(
+            (found[1].from.as_deref(), found[1].to.as_deref()),
+            (Some("[1,2]"), Some("[1]"))
+        );
     }
 
     #[test]

@@ -92,7 +92,10 @@ pub trait Claimants {
 /// # Errors
 /// Why nothing can be held for now.
 pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Claimants) -> Result<Holding<T>, Refusal> {
-    if let Some(object) = evidence.by_reference.filter(|object| object.claim().reference.as_deref() == Some(mark.reference.as_str())) {
+    if let Some(object) = evidence
+        .by_reference
+        .filter(|object| object.claim().reference.as_deref() == Some(mark.reference.as_str()))
+    {
         return Ok(Holding::Held(object));
     }
     if let Some((id, object)) = evidence.remembered {
@@ -111,15 +114,22 @@ pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Cl
             Some(_) => !adoption.only_if_equal,
         };
         return if free {
-            Ok(Holding::ToAdopt { target, only_if_equal: adoption.only_if_equal })
+            Ok(Holding::ToAdopt {
+                target,
+                only_if_equal: adoption.only_if_equal,
+            })
         } else {
-            Err(Refusal::AlreadyClaimed { holder: target.id().clone(), unmarked: false })
+            Err(Refusal::AlreadyClaimed {
+                holder: target.id().clone(),
+                unmarked: false,
+            })
         };
     }
     match evidence.same_natural_key {
-        Some(other) => {
-            Err(Refusal::AlreadyClaimed { holder: other.id().clone(), unmarked: other.claim().reference.is_none() })
-        }
+        Some(other) => Err(Refusal::AlreadyClaimed {
+            holder: other.id().clone(),
+            unmarked: other.claim().reference.is_none(),
+        }),
         None => Ok(Holding::Nothing),
     }
 }
@@ -157,27 +167,48 @@ mod tests {
     }
 
     fn object(name: &str, reference: Option<&str>) -> Arc<Object> {
-        Arc::new(Object(id(name), Claim { reference: reference.map(str::to_owned), claimant: Some("other-uid".to_owned()) }))
+        Arc::new(Object(
+            id(name),
+            Claim {
+                reference: reference.map(str::to_owned),
+                claimant: Some("other-uid".to_owned()),
+            },
+        ))
     }
 
     fn mark() -> Mark {
-        Mark { reference: Reference::new("test", "ChannelConnection", "shop", "web"), claimant: "uid".to_owned() }
+        Mark {
+            reference: Reference::new("test", "ChannelConnection", "shop", "web"),
+            claimant: "uid".to_owned(),
+        }
     }
 
     const OURS: &str = "test/ChannelConnection/shop/web";
 
     fn nothing() -> Evidence<Object> {
-        Evidence { by_reference: None, remembered: None, adoption: None, same_natural_key: None, recreate: None }
+        Evidence {
+            by_reference: None,
+            remembered: None,
+            adoption: None,
+            same_natural_key: None,
+            recreate: None,
+        }
     }
 
     fn adopt(target: Option<Arc<Object>>, only_if_equal: bool) -> Evidence<Object> {
-        Evidence { adoption: Some(Adoption { target, only_if_equal }), ..nothing() }
+        Evidence {
+            adoption: Some(Adoption { target, only_if_equal }),
+            ..nothing()
+        }
     }
 
     #[test]
     fn an_object_with_our_reference_is_ours_whoever_claimed_it_before() {
         let held = object("cn_1", Some(OURS));
-        let evidence = Evidence { by_reference: Some(held.clone()), ..nothing() };
+        let evidence = Evidence {
+            by_reference: Some(held.clone()),
+            ..nothing()
+        };
         assert_eq!(hold(&mark(), evidence, &Alive(&[])), Ok(Holding::Held(held)));
     }
 
@@ -188,15 +219,29 @@ mod tests {
 
     #[test]
     fn a_forged_status_gives_no_hold_on_a_foreign_object() {
-        for reference in [None, Some("test/ChannelConnection/victim/web"), Some("elsewhere/ChannelConnection/shop/web")] {
-            let evidence = Evidence { remembered: Some((id("cn_2"), Some(object("cn_2", reference)))), ..nothing() };
-            assert_eq!(hold(&mark(), evidence, &Alive(&[])), Err(Refusal::ClaimLost { id: id("cn_2") }));
+        for reference in [
+            None,
+            Some("test/ChannelConnection/victim/web"),
+            Some("elsewhere/ChannelConnection/shop/web"),
+        ] {
+            let evidence = Evidence {
+                remembered: Some((id("cn_2"), Some(object("cn_2", reference)))),
+                ..nothing()
+            };
+            assert_eq!(
+                hold(&mark(), evidence, &Alive(&[])),
+                Err(Refusal::ClaimLost { id: id("cn_2") })
+            );
         }
     }
 
     #[test]
     fn what_was_held_and_is_gone_is_recreated_only_on_demand_for_that_very_id() {
-        let lost = |recreate| Evidence { remembered: Some((id("cn_1"), None)), recreate, ..nothing() };
+        let lost = |recreate| Evidence {
+            remembered: Some((id("cn_1"), None)),
+            recreate,
+            ..nothing()
+        };
         let missing = Err(Refusal::RemoteMissing { id: id("cn_1") });
         assert_eq!(hold(&mark(), lost(None), &Alive(&[])), missing);
         assert_eq!(hold(&mark(), lost(Some(id("cn_0"))), &Alive(&[])), missing);
@@ -205,8 +250,15 @@ mod tests {
 
     #[test]
     fn adoption_takes_what_nobody_holds() {
-        assert_eq!(hold(&mark(), adopt(None, true), &Alive(&[])), Err(Refusal::AdoptionTargetNotFound));
-        for (reference, only_if_equal) in [(None, true), (Some("test/ChannelConnection/shop/gone"), true), (Some("elsewhere/x"), false)] {
+        assert_eq!(
+            hold(&mark(), adopt(None, true), &Alive(&[])),
+            Err(Refusal::AdoptionTargetNotFound)
+        );
+        for (reference, only_if_equal) in [
+            (None, true),
+            (Some("test/ChannelConnection/shop/gone"), true),
+            (Some("elsewhere/x"), false),
+        ] {
             let target = object("cn_3", reference);
             let adopted = hold(&mark(), adopt(Some(target.clone()), only_if_equal), &Alive(&[]));
             assert_eq!(adopted, Ok(Holding::ToAdopt { target, only_if_equal }));
@@ -218,13 +270,28 @@ mod tests {
         let alive = Alive(&["test/ChannelConnection/shop/other"]);
         for (reference, only_if_equal) in [("test/ChannelConnection/shop/other", false), ("elsewhere/x", true)] {
             let refused = hold(&mark(), adopt(Some(object("cn_3", Some(reference))), only_if_equal), &alive);
-            assert_eq!(refused, Err(Refusal::AlreadyClaimed { holder: id("cn_3"), unmarked: false }));
+            assert_eq!(
+                refused,
+                Err(Refusal::AlreadyClaimed {
+                    holder: id("cn_3"),
+                    unmarked: false
+                })
+            );
         }
     }
 
     #[test]
     fn a_taken_natural_key_stops_creation() {
-        let evidence = Evidence { same_natural_key: Some(object("cn_4", None)), ..nothing() };
-        assert_eq!(hold(&mark(), evidence, &Alive(&[])), Err(Refusal::AlreadyClaimed { holder: id("cn_4"), unmarked: true }));
+        let evidence = Evidence {
+            same_natural_key: Some(object("cn_4", None)),
+            ..nothing()
+        };
+        assert_eq!(
+            hold(&mark(), evidence, &Alive(&[])),
+            Err(Refusal::AlreadyClaimed {
+                holder: id("cn_4"),
+                unmarked: true
+            })
+        );
     }
 }

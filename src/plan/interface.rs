@@ -1,6 +1,8 @@
 //! The plan for an interface.
 
-use crate::manager::{capabilities::Capabilities, observed::ObservedInterface, settings::InterfaceSettings, values::Mark, write::InterfaceWrite};
+use crate::manager::{
+    capabilities::Capabilities, observed::ObservedInterface, settings::InterfaceSettings, values::Mark, write::InterfaceWrite,
+};
 
 use super::{Change, Plan, Refusal, difference, identity::Holding};
 
@@ -21,14 +23,31 @@ pub struct Desired<'a> {
 ///
 /// # Errors
 /// Why nothing can be done.
-pub fn plan(desired: &Desired<'_>, holding: Holding<ObservedInterface>, capabilities: &Capabilities) -> Result<Plan<InterfaceWrite>, Refusal> {
+pub fn plan(
+    desired: &Desired<'_>,
+    holding: Holding<ObservedInterface>,
+    capabilities: &Capabilities,
+) -> Result<Plan<InterfaceWrite>, Refusal> {
     let wanted = difference::tree(desired.settings);
     let intent = difference::intent(&wanted);
     let (observed, only_if_equal) = match holding {
         Holding::Nothing => {
-            let write = InterfaceWrite::Create { mark: desired.mark.clone(), settings: desired.settings.clone() };
-            let changes = vec![Change { field: "/".to_owned(), from: None, to: Some("created".to_owned()), destructive: false }];
-            return Ok(Plan { write: Some(write), changes, intent, drift: false });
+            let write = InterfaceWrite::Create {
+                mark: desired.mark.clone(),
+                settings: desired.settings.clone(),
+            };
+            let changes = vec![Change {
+                field: "/".to_owned(),
+                from: None,
+                to: Some("created".to_owned()),
+                destructive: false,
+            }];
+            return Ok(Plan {
+                write: Some(write),
+                changes,
+                intent,
+                drift: false,
+            });
         }
         Holding::Held(observed) => (observed, false),
         Holding::ToAdopt { target, only_if_equal } => (target, only_if_equal),
@@ -44,5 +63,10 @@ pub fn plan(desired: &Desired<'_>, holding: Holding<ObservedInterface>, capabili
         mark: claim.map(|_| desired.mark.clone()),
         observed,
     });
-    Ok(Plan { write, changes, intent, drift })
+    Ok(Plan {
+        write,
+        changes,
+        intent,
+        drift,
+    })
 }

@@ -94,8 +94,18 @@ pub enum Refusal {
 }
 
 /// Hash of a plan. Approving it approves exactly these changes against exactly this state.
-pub fn plan_hash(uid: &str, generation: i64, account: &str, observed_revision: Option<u64>, secrets: Option<&str>, changes: &[Change]) -> String {
-    let changes: Vec<_> = changes.iter().map(|change| (&change.field, &change.from, &change.to, change.destructive)).collect();
+pub fn plan_hash(
+    uid: &str,
+    generation: i64,
+    account: &str,
+    observed_revision: Option<u64>,
+    secrets: Option<&str>,
+    changes: &[Change],
+) -> String {
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|change| (&change.field, &change.from, &change.to, change.destructive))
+        .collect();
     let parts = serde_json::json!([uid, generation, account, observed_revision, secrets, changes]);
     sha256_hex(parts.to_string().as_bytes())
 }
@@ -106,10 +116,14 @@ mod sha2_hex {
     /// The first 128 bits of a SHA-256 in hexadecimal: enough to tell plans apart, short enough to type.
     pub(super) fn sha256_hex(bytes: &[u8]) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-        digest.as_ref().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        digest
+            .as_ref()
+            .iter()
+            .take(16)
+            .fold(String::with_capacity(32), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 }
 
@@ -117,15 +131,27 @@ mod sha2_hex {
 fn refuse_unwanted(changes: &[Change], only_if_equal: bool, capabilities: &Capabilities) -> Result<(), Refusal> {
     let fields = |changes: Vec<&Change>| changes.into_iter().map(|change| change.field.clone()).collect::<Vec<_>>();
     if only_if_equal && !changes.is_empty() {
-        return Err(Refusal::AdoptionMismatch { fields: fields(changes.iter().collect()) });
+        return Err(Refusal::AdoptionMismatch {
+            fields: fields(changes.iter().collect()),
+        });
     }
-    let replacing: Vec<_> = changes.iter().filter(|change| capabilities.mutability(&change.field) == Mutability::ReplaceOnly).collect();
-    if replacing.is_empty() { Ok(()) } else { Err(Refusal::ReplaceRequired { fields: fields(replacing) }) }
+    let replacing: Vec<_> = changes
+        .iter()
+        .filter(|change| capabilities.mutability(&change.field) == Mutability::ReplaceOnly)
+        .collect();
+    if replacing.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::ReplaceRequired {
+            fields: fields(replacing),
+        })
+    }
 }
 
 /// The change of the mark, if the object does not carry ours.
 fn claim_change(mark: &Mark, claim: &Claim) -> Option<Change> {
-    let ours = claim.reference.as_deref() == Some(mark.reference.as_str()) && claim.claimant.as_deref() == Some(mark.claimant.as_str());
+    let ours =
+        claim.reference.as_deref() == Some(mark.reference.as_str()) && claim.claimant.as_deref() == Some(mark.claimant.as_str());
     (!ours).then(|| Change {
         field: "/".to_owned(),
         from: claim.reference.as_deref().map(|reference| one_line(reference, 64)),

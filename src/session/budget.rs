@@ -41,7 +41,14 @@ impl Budget {
             let quota = Quota::per_second(rate).allow_burst(limits.burst.unwrap_or(rate));
             RateLimiter::direct(quota)
         });
-        Self { limits, limiter, concurrent: limits.max_concurrent.get(), successes: 0, refusals: 0, paused_until: None }
+        Self {
+            limits,
+            limiter,
+            concurrent: limits.max_concurrent.get(),
+            successes: 0,
+            refusals: 0,
+            paused_until: None,
+        }
     }
 
     /// Takes new limits; starts over if they differ.
@@ -97,7 +104,9 @@ impl Budget {
     pub fn refused(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.successes = 0;
         self.concurrent = (self.concurrent / 2).max(1);
-        let pause = retry_after.unwrap_or_else(|| FIRST_PAUSE.saturating_mul(1 << self.refusals.min(6))).min(MAX_PAUSE.max(retry_after.unwrap_or_default()));
+        let pause = retry_after
+            .unwrap_or_else(|| FIRST_PAUSE.saturating_mul(1 << self.refusals.min(6)))
+            .min(MAX_PAUSE.max(retry_after.unwrap_or_default()));
         self.refusals = self.refusals.saturating_add(1);
         self.paused_until = Some(self.paused_until.unwrap_or(now).max(now + pause));
     }

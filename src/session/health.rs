@@ -58,15 +58,23 @@ impl Health {
             _ => 1,
         };
         let wait = wait(attempt, retry_after(&cause));
-        let next_time = Timestamp::now().saturating_add(jiff::SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(Timestamp::MAX);
-        Self::Down { cause, attempt, next: now + wait, next_time }
+        let next_time = Timestamp::now()
+            .saturating_add(jiff::SignedDuration::try_from(wait).unwrap_or_default())
+            .unwrap_or(Timestamp::MAX);
+        Self::Down {
+            cause,
+            attempt,
+            next: now + wait,
+            next_time,
+        }
     }
 
     /// Whether people would call it another health: a repeated failure of the same kind is not.
     pub fn differs(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Starting, Self::Starting) | (Self::Up, Self::Up) => false,
-            (Self::Down { cause: a, .. }, Self::Down { cause: b, .. }) | (Self::Refused { cause: a }, Self::Refused { cause: b }) => {
+            (Self::Down { cause: a, .. }, Self::Down { cause: b, .. })
+            | (Self::Refused { cause: a }, Self::Refused { cause: b }) => {
                 std::mem::discriminant(&a.class) != std::mem::discriminant(&b.class)
             }
             _ => true,
@@ -136,7 +144,10 @@ mod tests {
     #[test]
     fn refused_credentials_are_not_an_outage() {
         let refused = Error::new(Class::Forbidden, "no");
-        assert!(matches!(Health::Up.after_failure(refused, Instant::now()), Health::Refused { .. }));
+        assert!(matches!(
+            Health::Up.after_failure(refused, Instant::now()),
+            Health::Refused { .. }
+        ));
     }
 
     #[test]

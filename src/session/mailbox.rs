@@ -15,7 +15,10 @@ pub struct Mailbox<T> {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        Self { lanes: HashMap::new(), turns: VecDeque::new() }
+        Self {
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+        }
     }
 }
 

@@ -116,8 +116,12 @@ impl Mirror {
                 entry.walk = entry.walk.max(walk);
             }
         }
-        let swept: Vec<RemoteId> =
-            self.objects.iter().filter(|(_, entry)| entry.walk < walk).map(|(id, _)| id.clone()).collect();
+        let swept: Vec<RemoteId> = self
+            .objects
+            .iter()
+            .filter(|(_, entry)| entry.walk < walk)
+            .map(|(id, _)| id.clone())
+            .collect();
         seen.vanished = swept.len();
         for id in swept {
             seen.touched.extend(self.remove(&id));
@@ -164,7 +168,11 @@ impl Mirror {
 
     fn take(&mut self, object: ObservedObject, walk: u64, touched: &mut Vec<Touch>) {
         let id = object.id().clone();
-        if self.objects.get(&id).is_some_and(|entry| entry.object.revision() >= object.revision()) {
+        if self
+            .objects
+            .get(&id)
+            .is_some_and(|entry| entry.object.revision() >= object.revision())
+        {
             return;
         }
         let before = self.remove(&id);
@@ -176,8 +184,17 @@ impl Mirror {
             self.by_natural_key.insert(key.clone(), id.clone());
         }
         if let Some(before) = before {
-            touch.references.extend(before.references.into_iter().filter(|it| object.claim().reference.as_ref() != Some(it)));
-            let fresh: Vec<_> = before.natural_keys.into_iter().filter(|it| !touch.natural_keys.contains(it)).collect();
+            touch.references.extend(
+                before
+                    .references
+                    .into_iter()
+                    .filter(|it| object.claim().reference.as_ref() != Some(it)),
+            );
+            let fresh: Vec<_> = before
+                .natural_keys
+                .into_iter()
+                .filter(|it| !touch.natural_keys.contains(it))
+                .collect();
             touch.natural_keys.extend(fresh);
         }
         self.objects.insert(id, Entry { object, walk });
@@ -225,7 +242,10 @@ mod tests {
     fn object(id: &str, reference: Option<&str>, revision: u64) -> ObservedObject {
         ObservedObject::Interface(Arc::new(ObservedInterface {
             id: id.parse().unwrap(),
-            claim: Claim { reference: reference.map(str::to_owned), claimant: None },
+            claim: Claim {
+                reference: reference.map(str::to_owned),
+                claimant: None,
+            },
             settings: InterfaceSettings {
                 display_name: "x".to_owned(),
                 description: None,
@@ -301,7 +321,10 @@ mod tests {
     #[test]
     fn an_older_revision_changes_nothing_and_a_newer_one_tells_both_references() {
         let mut mirror = mirror(vec![object("a", Some("old"), 3)]);
-        assert_eq!(mirror.take_changes(vec![ObservedChange::Present(object("a", None, 2))]), Seen::default());
+        assert_eq!(
+            mirror.take_changes(vec![ObservedChange::Present(object("a", None, 2))]),
+            Seen::default()
+        );
         let seen = mirror.take_changes(vec![ObservedChange::Present(object("a", Some("new"), 4))]);
         assert_eq!(seen.touched[0].references, ["new", "old"]);
         assert!(mirror.interface_by_reference("old").is_none());

@@ -155,7 +155,11 @@ impl Shared {
         let (changed, resumed) = {
             let mut state = self.state();
             let changed = state.health.differs(&health);
-            let resumed = if health.permits_calls() { std::mem::take(&mut state.turned_away) } else { HashSet::new() };
+            let resumed = if health.permits_calls() {
+                std::mem::take(&mut state.turned_away)
+            } else {
+                HashSet::new()
+            };
             state.health = health;
             (changed, resumed)
         };
@@ -184,7 +188,12 @@ impl Session {
             capabilities: manager.capabilities().clone(),
             manager: RwLock::new(manager),
             mirror: RwLock::default(),
-            state: Mutex::new(State { settings, health: Health::Starting, frozen: None, turned_away: HashSet::new() }),
+            state: Mutex::new(State {
+                settings,
+                health: Health::Starting,
+                frozen: None,
+                turned_away: HashSet::new(),
+            }),
             look_now: Notify::new(),
             listener,
             permit,
@@ -198,7 +207,11 @@ impl Session {
         tasks.spawn(async move {
             observing.run_until_cancelled(observe::run(&observed)).await;
         });
-        Arc::new(Self { shared, requests, stop_observing })
+        Arc::new(Self {
+            shared,
+            requests,
+            stop_observing,
+        })
     }
 
     /// The account.
@@ -254,7 +267,8 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn ensure_interface(&self, requester: Requester, write: InterfaceWrite) -> Result<Arc<ObservedInterface>, Failure> {
-        self.ask(requester, |reply| serve::Request::EnsureInterface(write, reply)).await
+        self.ask(requester, |reply| serve::Request::EnsureInterface(write, reply))
+            .await
     }
 
     /// Deletes an interface.
@@ -269,8 +283,14 @@ impl Session {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn write_connection(&self, requester: Requester, interface: RemoteId, write: ConnectionWrite) -> Result<ConnectionOutcome, Failure> {
-        self.ask(requester, |reply| serve::Request::WriteConnection(interface, write, reply)).await
+    pub async fn write_connection(
+        &self,
+        requester: Requester,
+        interface: RemoteId,
+        write: ConnectionWrite,
+    ) -> Result<ConnectionOutcome, Failure> {
+        self.ask(requester, |reply| serve::Request::WriteConnection(interface, write, reply))
+            .await
     }
 
     /// The secret that the manager generated for a connection.
@@ -294,12 +314,17 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn connection_is_gone(&self, requester: Requester, id: RemoteId) -> Result<bool, Failure> {
-        self.ask(requester, |reply| serve::Request::LookForConnection(id, reply)).await
+        self.ask(requester, |reply| serve::Request::LookForConnection(id, reply))
+            .await
     }
 
     async fn ask<T>(&self, requester: Requester, request: impl FnOnce(serve::Reply<T>) -> serve::Request) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
-        let envelope = serve::Envelope { requester, request: request(reply), refusals: 0 };
+        let envelope = serve::Envelope {
+            requester,
+            request: request(reply),
+            refusals: 0,
+        };
         self.requests.send(envelope).map_err(|_| Failure::NotLeading)?;
         answer.await.unwrap_or(Err(Failure::NotLeading))
     }

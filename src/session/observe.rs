@@ -76,7 +76,9 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> R
             return Ok(Look { next: cursor.cloned(), quiet: false });
         }
     };
-    shared.metrics.manager_call(operation, observed.as_ref().err().map(|error| &error.class), began.elapsed());
+    shared
+        .metrics
+        .manager_call(operation, observed.as_ref().err().map(|error| &error.class), began.elapsed());
     match observed? {
         Observation::Snapshot { objects, next } => {
             let first = !shared.mirror().is_complete();
@@ -109,7 +111,10 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> R
         }
         Observation::Expired => {
             tracing::info!(account = %shared.account, "the change feed does not reach back far enough; walking the account again");
-            Ok(Look { next: None, quiet: false })
+            Ok(Look {
+                next: None,
+                quiet: false,
+            })
         }
     }
 }
@@ -119,7 +124,10 @@ fn suspect_first_look(shared: &Shared) {
     let remembered = shared.listener.remembered(&shared.account);
     let missing = {
         let mirror = shared.mirror();
-        remembered.iter().filter(|id| mirror.interface(id).is_none() && mirror.connection(id).is_none()).count()
+        remembered
+            .iter()
+            .filter(|id| mirror.interface(id).is_none() && mirror.connection(id).is_none())
+            .count()
     };
     suspect(shared, missing, remembered.len());
 }

@@ -56,7 +56,10 @@ enum Answer {
 impl Request {
     /// Whether it changes something at the manager.
     fn is_write(&self) -> bool {
-        matches!(self, Self::EnsureInterface(..) | Self::RetireInterface(..) | Self::WriteConnection(..))
+        matches!(
+            self,
+            Self::EnsureInterface(..) | Self::RetireInterface(..) | Self::WriteConnection(..)
+        )
     }
 
     /// Label of metrics.
@@ -81,14 +84,22 @@ impl Request {
             Self::RetireInterface(id, _) => manager.retire_interface(id, fence).await.map(|()| Answer::Retired),
             Self::WriteConnection(interface, write, _) => {
                 let outcomes = manager.apply(interface, std::slice::from_ref(write), fence).await;
-                let lost = || Err(Error::new(Class::Unavailable(Outage::UnexpectedResponse), "the adapter reported no outcome"));
+                let lost = || {
+                    Err(Error::new(
+                        Class::Unavailable(Outage::UnexpectedResponse),
+                        "the adapter reported no outcome",
+                    ))
+                };
                 outcomes.into_iter().next().unwrap_or_else(lost).map(Answer::Connection)
             }
             Self::GeneratedSecret(id, _) => manager.generated_secret(id).await.map(Answer::Secret),
             Self::LookForInterface(id, _) => manager.interface(id).await.map(Answer::Interface),
             Self::LookForConnection(id, _) => {
                 let observed = manager.connection(id).await?;
-                Ok(Answer::Connection(ConnectionOutcome::Present { observed: Arc::new(observed), secret: None }))
+                Ok(Answer::Connection(ConnectionOutcome::Present {
+                    observed: Arc::new(observed),
+                    secret: None,
+                }))
             }
         }
     }
@@ -170,7 +181,11 @@ fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>
                 let began = Instant::now();
                 let manager = shared.manager();
                 let outcome = envelope.request.carry_out(manager.as_ref(), &fence).await;
-                shared.metrics.manager_call(envelope.request.operation(), outcome.as_ref().err().map(|error| &error.class), began.elapsed());
+                shared.metrics.manager_call(
+                    envelope.request.operation(),
+                    outcome.as_ref().err().map(|error| &error.class),
+                    began.elapsed(),
+                );
                 if let Err(error) = &outcome {
                     learn(&shared, manager.as_ref(), &envelope.request, error).await;
                 }
@@ -188,7 +203,13 @@ fn finish(
     budget: &mut Budget,
     failures: &mut Failures,
 ) {
-    let is_outage = matches!(&outcome, Err(Error { class: Class::Unavailable(_), .. }));
+    let is_outage = matches!(
+        &outcome,
+        Err(Error {
+            class: Class::Unavailable(_),
+            ..
+        })
+    );
     if failures.count(is_outage)
         && let Err(error) = &outcome
     {
@@ -204,7 +225,10 @@ fn finish(
             budget.succeeded();
             succeed(shared, envelope.request, answer);
         }
-        Err(Error { class: Class::RateLimited { retry_after }, .. }) if envelope.refusals < MAX_REFUSALS => {
+        Err(Error {
+            class: Class::RateLimited { retry_after },
+            ..
+        }) if envelope.refusals < MAX_REFUSALS => {
             budget.refused(retry_after, Instant::now());
             envelope.refusals = envelope.refusals.saturating_add(1);
             let namespace = envelope.requester.namespace.clone();
@@ -233,7 +257,9 @@ fn succeed(shared: &Shared, request: Request, answer: Answer) {
         }
         (Request::WriteConnection(_, write, reply), Answer::Connection(outcome)) => {
             match (&outcome, &write) {
-                (ConnectionOutcome::Present { observed, .. }, _) => write_through(shared, ObservedObject::Connection(observed.clone())),
+                (ConnectionOutcome::Present { observed, .. }, _) => {
+                    write_through(shared, ObservedObject::Connection(observed.clone()))
+                }
                 (ConnectionOutcome::Gone, ConnectionWrite::Delete { id }) => forget(shared, id),
                 _ => {}
             }
@@ -268,19 +294,32 @@ fn refuse(shared: &Shared, request: Request, error: Error) {
 /// After a lost answer or a change by someone else: learns what is there, so that the next plan starts from it.
 async fn learn(shared: &Shared, manager: &dyn Manager, request: &Request, error: &Error) {
     let id = match (request, &error.class) {
-        (_, Class::AlreadyClaimed { holder: Some(holder), by: ClaimedBy::Reference }) => holder,
-        (Request::WriteConnection(_, ConnectionWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => &observed.id,
+        (
+            _,
+            Class::AlreadyClaimed {
+                holder: Some(holder),
+                by: ClaimedBy::Reference,
+            },
+        ) => holder,
+        (Request::WriteConnection(_, ConnectionWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => {
+            &observed.id
+        }
         (Request::EnsureInterface(InterfaceWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => &observed.id,
         _ => return,
     };
     let found = if matches!(request, Request::EnsureInterface(..)) {
         manager.interface(id).await.map(|it| ObservedObject::Interface(Arc::new(it)))
     } else {
-        manager.connection(id).await.map(|it| ObservedObject::Connection(Arc::new(it)))
+        manager
+            .connection(id)
+            .await
+            .map(|it| ObservedObject::Connection(Arc::new(it)))
     };
     match found {
         Ok(object) => write_through(shared, object),
-        Err(Error { class: Class::NotFound, .. }) => forget(shared, id),
+        Err(Error {
+            class: Class::NotFound, ..
+        }) => forget(shared, id),
         // The change feed will tell.
         Err(error) => tracing::debug!(account = %shared.account, %error, "cannot look at an object that changed"),
     }

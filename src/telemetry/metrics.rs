@@ -108,7 +108,11 @@ impl Default for Metrics {
             manager_seconds.clone(),
         );
         let reconciles = Family::<Reconcile, Counter>::default();
-        registry.register("controller_runtime_reconcile", "Reconciles by controller and result", reconciles.clone());
+        registry.register(
+            "controller_runtime_reconcile",
+            "Reconciles by controller and result",
+            reconciles.clone(),
+        );
         let reconcile_seconds = Family::<Controller, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
         registry.register_with_unit(
             "controller_runtime_reconcile_time",
@@ -117,7 +121,11 @@ impl Default for Metrics {
             reconcile_seconds.clone(),
         );
         let panics = Family::<Controller, Counter>::default();
-        registry.register("controller_runtime_reconcile_panics", "Reconciles that panicked", panics.clone());
+        registry.register(
+            "controller_runtime_reconcile_panics",
+            "Reconciles that panicked",
+            panics.clone(),
+        );
         let writes = Family::<Write, Counter>::default();
         registry.register(
             "digital_messaging_kubernetes_writes",
@@ -125,7 +133,11 @@ impl Default for Metrics {
             writes.clone(),
         );
         let watch_errors = Family::<Watched, Counter>::default();
-        registry.register("digital_messaging_watch_errors", "Errors of watches, which start again by themselves", watch_errors.clone());
+        registry.register(
+            "digital_messaging_watch_errors",
+            "Errors of watches, which start again by themselves",
+            watch_errors.clone(),
+        );
         let events_dropped = Counter::default();
         registry.register(
             "digital_messaging_events_dropped",
@@ -133,9 +145,17 @@ impl Default for Metrics {
             events_dropped.clone(),
         );
         let leader = Gauge::default();
-        registry.register("leader_election_master_status", "Whether this process leads (1) or stands by (0)", leader.clone());
+        registry.register(
+            "leader_election_master_status",
+            "Whether this process leads (1) or stands by (0)",
+            leader.clone(),
+        );
         let sessions = Gauge::default();
-        registry.register("digital_messaging_sessions", "Manager accounts with an open session", sessions.clone());
+        registry.register(
+            "digital_messaging_sessions",
+            "Manager accounts with an open session",
+            sessions.clone(),
+        );
         Self {
             registry,
             manager_requests,
@@ -157,13 +177,22 @@ impl Metrics {
     pub fn manager_call(&self, operation: &'static str, failure: Option<&Class>, took: Duration) {
         let class = failure.map_or("ok", Class::label);
         self.manager_requests.get_or_create(&Call { operation, class }).inc();
-        self.manager_seconds.get_or_create(&Operation { operation }).observe(took.as_secs_f64());
+        self.manager_seconds
+            .get_or_create(&Operation { operation })
+            .observe(took.as_secs_f64());
     }
 
     /// A reconcile has ended.
     pub fn reconciled(&self, controller: &'static str, result: ReconcileResult, took: Duration) {
-        self.reconciles.get_or_create(&Reconcile { controller, result: result.label() }).inc();
-        self.reconcile_seconds.get_or_create(&Controller { controller }).observe(took.as_secs_f64());
+        self.reconciles
+            .get_or_create(&Reconcile {
+                controller,
+                result: result.label(),
+            })
+            .inc();
+        self.reconcile_seconds
+            .get_or_create(&Controller { controller })
+            .observe(took.as_secs_f64());
     }
 
     /// A reconcile has panicked.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use digital_messaging_contract as contract;
 use contract::{account::AuthenticationMethod, problem::Code, secret::SecretValue, signing};
+use digital_messaging_contract as contract;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -30,7 +30,15 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, if_match: None, fence: None, wait: Duration::ZERO }
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            if_match: None,
+            fence: None,
+            wait: Duration::ZERO,
+        }
     }
 
     pub(super) fn get(path: impl Into<String>) -> Self {
@@ -98,7 +106,10 @@ impl Caller {
             let place = format!("line {} column {}", error.line(), error.column());
             Error::new(
                 Class::Unavailable(Outage::UnexpectedResponse),
-                format!("the manager's answer is not the JSON of the contract ({place}, {})", content_type(&answer.headers)),
+                format!(
+                    "the manager's answer is not the JSON of the contract ({place}, {})",
+                    content_type(&answer.headers)
+                ),
             )
         })
     }
@@ -106,7 +117,10 @@ impl Caller {
     /// Sends a call that makes something disappear: it is a success that it is not there.
     pub(super) async fn gone(&self, call: Call) -> Result<(), Error> {
         match self.send(call).await {
-            Ok(_) | Err(Error { class: Class::NotFound, .. }) => Ok(()),
+            Ok(_)
+            | Err(Error {
+                class: Class::NotFound, ..
+            }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -115,21 +129,33 @@ impl Caller {
         let wait = call.wait;
         let request = self.request(call)?;
         let answer = exchange(&self.client, request, wait).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(failure(&answer))
+        }
     }
 
     fn request(&self, call: Call) -> Result<reqwest::Request, Error> {
         let unsendable = |what: &str| Error::new(Class::Invalid { field: None }, format!("the request cannot be sent: {what}"));
-        let mut url = url::Url::parse(&format!("{}{}", self.access.endpoint.as_str(), call.path)).map_err(|_| unsendable("bad URL"))?;
+        let mut url =
+            url::Url::parse(&format!("{}{}", self.access.endpoint.as_str(), call.path)).map_err(|_| unsendable("bad URL"))?;
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
         let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
         let mut headers = HeaderMap::new();
         self.authenticate(&mut headers, &call.method, &url, &body)?;
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, application/problem+json"));
+        headers.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, application/problem+json"),
+        );
         if call.body.is_some() {
-            let media_type = if call.method == Method::PATCH { contract::header::MERGE_PATCH_JSON } else { "application/json" };
+            let media_type = if call.method == Method::PATCH {
+                contract::header::MERGE_PATCH_JSON
+            } else {
+                "application/json"
+            };
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
         let mut insert = |name: &'static str, value: String| {
@@ -141,7 +167,10 @@ impl Caller {
             insert("if-match", format!("\"{revision}\""))?;
         }
         if let Some(fence) = &call.fence {
-            insert(contract::header::OPERATOR_EPOCH, format!("{}/{}", fence.installation, fence.epoch))?;
+            insert(
+                contract::header::OPERATOR_EPOCH,
+                format!("{}/{}", fence.installation, fence.epoch),
+            )?;
         }
         let mut request = reqwest::Request::new(call.method, url);
         *request.headers_mut() = headers;
@@ -152,7 +181,12 @@ impl Caller {
     }
 
     fn authenticate(&self, headers: &mut HeaderMap, method: &Method, url: &url::Url, body: &str) -> Result<(), Error> {
-        let invalid = |what: &str| Error::new(Class::Invalid { field: None }, format!("{what} contains characters that cannot be sent in a header"));
+        let invalid = |what: &str| {
+            Error::new(
+                Class::Invalid { field: None },
+                format!("{what} contains characters that cannot be sent in a header"),
+            )
+        };
         let authorization = match self.access.method {
             AuthenticationMethod::ApiKey => {
                 let id = HeaderValue::from_str(&self.access.manager_id).map_err(|_| invalid("the Manager ID"))?;
@@ -161,7 +195,12 @@ impl Caller {
             }
             AuthenticationMethod::Jwt => {
                 let audience = self.access.endpoint.origin();
-                let request = signing::Request { method: method.as_str(), url: url.as_str(), audience: &audience, body: body.as_bytes() };
+                let request = signing::Request {
+                    method: method.as_str(),
+                    url: url.as_str(),
+                    audience: &audience,
+                    body: body.as_bytes(),
+                };
                 let token = signing::sign(&self.access.manager_id, &self.key, &request, Timestamp::now())
                     .map_err(|error| Error::new(Class::Invalid { field: None }, error.to_string()))?;
                 format!("Bearer {token}")
@@ -189,7 +228,10 @@ fn failure(answer: &Answer) -> Error {
     let field = || problem.errors.first().map(|error| error.pointer.clone());
     let code: Option<Code> = serde_json::from_value(Value::String(problem.code.clone())).ok();
     let Some(code) = code else {
-        return Error { message: Error::new(Class::Forbidden, message).message, ..unexplained(answer, retry_after) };
+        return Error {
+            message: Error::new(Class::Forbidden, message).message,
+            ..unexplained(answer, retry_after)
+        };
     };
     let holder = || problem.existing_id.as_deref().and_then(|id| id.parse().ok());
     let class = match code {
@@ -201,19 +243,27 @@ fn failure(answer: &Answer) -> Error {
         Code::Forbidden => Class::Forbidden,
         Code::QuotaExceeded => Class::QuotaExceeded,
         Code::NotFound => Class::NotFound,
-        Code::ReferenceExists => Class::AlreadyClaimed { holder: holder(), by: ClaimedBy::Reference },
-        Code::NaturalKeyClaimed => Class::AlreadyClaimed { holder: holder(), by: ClaimedBy::NaturalKey },
+        Code::ReferenceExists => Class::AlreadyClaimed {
+            holder: holder(),
+            by: ClaimedBy::Reference,
+        },
+        Code::NaturalKeyClaimed => Class::AlreadyClaimed {
+            holder: holder(),
+            by: ClaimedBy::NaturalKey,
+        },
         Code::InterfaceNotEmpty => Class::InUse,
         Code::RevisionCompacted | Code::RevisionMismatch => Class::Stale,
         Code::EpochSuperseded => Class::Superseded,
-        Code::ValidationFailed | Code::MalformedRequest | Code::BodyTooLarge | Code::UnsupportedMediaType | Code::MethodNotAllowed => {
-            Class::Invalid { field: field() }
-        }
+        Code::ValidationFailed
+        | Code::MalformedRequest
+        | Code::BodyTooLarge
+        | Code::UnsupportedMediaType
+        | Code::MethodNotAllowed => Class::Invalid { field: field() },
         Code::CredentialsRejected => Class::CredentialsRejected { field: field() },
         Code::ChannelUnsupported => Class::Unsupported,
-        Code::ReplaceRequired => {
-            Class::ReplaceRequired { fields: problem.errors.iter().map(|error| error.pointer.clone()).collect() }
-        }
+        Code::ReplaceRequired => Class::ReplaceRequired {
+            fields: problem.errors.iter().map(|error| error.pointer.clone()).collect(),
+        },
         Code::RateLimited => Class::RateLimited { retry_after },
         Code::Internal | Code::Unavailable => Class::Unavailable(Outage::ServerError { retry_after }),
     };
@@ -230,8 +280,18 @@ fn unexplained(answer: &Answer, retry_after: Option<Duration>) -> Error {
         status if status.is_server_error() => Class::Unavailable(Outage::ServerError { retry_after }),
         _ => Class::Unavailable(Outage::UnexpectedResponse),
     };
-    let redirect = if status.is_redirection() { "; redirects are not followed: put the final address into the endpoint" } else { "" };
-    Error::new(class, format!("the manager answered {status} without a problem of the contract ({}){redirect}", content_type(&answer.headers)))
+    let redirect = if status.is_redirection() {
+        "; redirects are not followed: put the final address into the endpoint"
+    } else {
+        ""
+    };
+    Error::new(
+        class,
+        format!(
+            "the manager answered {status} without a problem of the contract ({}){redirect}",
+            content_type(&answer.headers)
+        ),
+    )
 }
 
 /// `contract::problem::Problem`, lenient towards codes that this version does not know.
@@ -247,7 +307,10 @@ struct Problem {
 }
 
 fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no content type");
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("no content type");
     crate::manager::error::one_line(value, 64)
 }
 
@@ -263,4 +326,3 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     };
     Some(wait.min(Duration::from_secs(3600)))
 }
-

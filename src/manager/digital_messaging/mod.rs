@@ -49,7 +49,9 @@ pub struct DigitalMessaging {
 impl DigitalMessaging {
     /// An adapter that opens an account with these credentials.
     pub fn new(client: reqwest::Client, access: Access) -> Self {
-        Self { caller: Caller::new(client, access) }
+        Self {
+            caller: Caller::new(client, access),
+        }
     }
 
     async fn walk<T>(&self, path: &str, mut found: impl FnMut(T) -> Result<(), Error>) -> Result<u64, Error>
@@ -69,7 +71,9 @@ impl DigitalMessaging {
             for item in page.items {
                 match serde_json::from_value(item) {
                     Ok(item) => found(item)?,
-                    Err(error) => tracing::warn!(%error, path, "the manager lists an object that this version does not understand; skipped"),
+                    Err(error) => {
+                        tracing::warn!(%error, path, "the manager lists an object that this version does not understand; skipped")
+                    }
                 }
             }
             match page.next_cursor {
@@ -83,18 +87,26 @@ impl DigitalMessaging {
     async fn snapshot(&self) -> Result<Observation, Error> {
         let mut objects = Vec::new();
         let next = self
-            .walk::<contract::interface::Interface>("/v1/interfaces", |wire| push(&mut objects, translate::interface(wire).map(ObservedObject::Interface)))
+            .walk::<contract::interface::Interface>("/v1/interfaces", |wire| {
+                push(&mut objects, translate::interface(wire).map(ObservedObject::Interface))
+            })
             .await?;
         self.walk::<contract::connection::Connection>("/v1/connections", |wire| {
             push(&mut objects, translate::connection(wire).map(ObservedObject::Connection))
         })
         .await?;
-        Ok(Observation::Snapshot { objects, next: Some(Cursor(next)) })
+        Ok(Observation::Snapshot {
+            objects,
+            next: Some(Cursor(next)),
+        })
     }
 
     async fn delta(&self, since: &Cursor, wait: Duration) -> Result<Observation, Error> {
         let wait = wait.min(Duration::from_secs(contract::change::MAX_WAIT_SECONDS));
-        let call = Call::get("/v1/changes").query("since", since.0.to_string()).query("wait", wait.as_secs().to_string()).waiting(wait);
+        let call = Call::get("/v1/changes")
+            .query("since", since.0.to_string())
+            .query("wait", wait.as_secs().to_string())
+            .waiting(wait);
         let answer: Changes = match self.caller.json(call).await {
             Ok(answer) => answer,
             Err(Error { class: Class::Stale, .. }) => return Ok(Observation::Expired),
@@ -109,42 +121,75 @@ impl DigitalMessaging {
                 Ok(contract::change::Change::Connection(wire)) => {
                     translate::connection(wire).map(|it| ObservedChange::Present(ObservedObject::Connection(it)))
                 }
-                Ok(contract::change::Change::Deleted(tombstone)) => {
-                    tombstone.id.parse().map(ObservedChange::Gone).map_err(|error| unexpected(&format!("an ID of the manager: {error}")))
-                }
-                Err(error) => Err(unexpected(&format!("a change that this version does not understand: {error}"))),
+                Ok(contract::change::Change::Deleted(tombstone)) => tombstone
+                    .id
+                    .parse()
+                    .map(ObservedChange::Gone)
+                    .map_err(|error| unexpected(&format!("an ID of the manager: {error}"))),
+                Err(error) => Err(unexpected(&format!(
+                    "a change that this version does not understand: {error}"
+                ))),
             };
             match change {
                 Ok(change) => changes.push(change),
                 Err(error) => tracing::warn!(%error, "a change at the manager is skipped"),
             }
         }
-        Ok(Observation::Delta { changes, next: Cursor(answer.next) })
+        Ok(Observation::Delta {
+            changes,
+            next: Cursor(answer.next),
+        })
     }
 
-    async fn write_connection(&self, interface: &RemoteId, write: &ConnectionWrite, fence: &Fence) -> Result<ConnectionOutcome, Error> {
+    async fn write_connection(
+        &self,
+        interface: &RemoteId,
+        write: &ConnectionWrite,
+        fence: &Fence,
+    ) -> Result<ConnectionOutcome, Error> {
         match write {
             ConnectionWrite::Create { mark, settings, secrets } => {
                 let body = translate::new_connection(interface, mark, settings, secrets);
-                let created: contract::connection::CreatedConnection =
-                    self.caller.json(Call::new(Method::POST, "/v1/connections").body(body).fenced(fence)).await?;
+                let created: contract::connection::CreatedConnection = self
+                    .caller
+                    .json(Call::new(Method::POST, "/v1/connections").body(body).fenced(fence))
+                    .await?;
                 let observed = translate::connection(created.connection)?;
-                Ok(ConnectionOutcome::Present { observed, secret: created.jwt_secret.map(|secret| secret.expose().to_owned().into()) })
+                Ok(ConnectionOutcome::Present {
+                    observed,
+                    secret: created.jwt_secret.map(|secret| secret.expose().to_owned().into()),
+                })
             }
-            ConnectionWrite::Update { observed, settings, cleared, secrets, mark } => {
+            ConnectionWrite::Update {
+                observed,
+                settings,
+                cleared,
+                secrets,
+                mark,
+            } => {
                 let body = translate::connection_patch(observed, settings, cleared, secrets.as_ref(), mark.as_ref());
-                let call = Call::new(Method::PATCH, connection_path(&observed.id)).body(body).if_match(observed.revision).fenced(fence);
+                let call = Call::new(Method::PATCH, connection_path(&observed.id))
+                    .body(body)
+                    .if_match(observed.revision)
+                    .fenced(fence);
                 let wire: contract::connection::Connection = self.caller.json(call).await?;
-                Ok(ConnectionOutcome::Present { observed: translate::connection(wire)?, secret: None })
+                Ok(ConnectionOutcome::Present {
+                    observed: translate::connection(wire)?,
+                    secret: None,
+                })
             }
             ConnectionWrite::Delete { id } => {
-                self.caller.gone(Call::new(Method::DELETE, connection_path(id)).fenced(fence)).await?;
+                self.caller
+                    .gone(Call::new(Method::DELETE, connection_path(id)).fenced(fence))
+                    .await?;
                 Ok(ConnectionOutcome::Gone)
             }
             ConnectionWrite::RotateSecret { id } => {
                 let call = Call::new(Method::POST, format!("{}/jwt-secret/rotate", connection_path(id))).fenced(fence);
                 let answer: contract::connection::JwtSecret = self.caller.json(call).await?;
-                Ok(ConnectionOutcome::Rotated { secret: answer.jwt_secret.expose().to_owned().into() })
+                Ok(ConnectionOutcome::Rotated {
+                    secret: answer.jwt_secret.expose().to_owned().into(),
+                })
             }
         }
     }
@@ -212,7 +257,10 @@ impl Manager for DigitalMessaging {
     }
 
     async fn generated_secret(&self, id: &RemoteId) -> Result<SecretString, Error> {
-        let answer: contract::connection::JwtSecret = self.caller.json(Call::get(format!("{}/jwt-secret", connection_path(id)))).await?;
+        let answer: contract::connection::JwtSecret = self
+            .caller
+            .json(Call::get(format!("{}/jwt-secret", connection_path(id))))
+            .await?;
         Ok(answer.jwt_secret.expose().to_owned().into())
     }
 
@@ -221,7 +269,12 @@ impl Manager for DigitalMessaging {
             InterfaceWrite::Create { mark, settings } => {
                 Call::new(Method::POST, "/v1/interfaces").body(translate::new_interface(mark, settings))
             }
-            InterfaceWrite::Update { observed, settings, cleared, mark } => Call::new(Method::PATCH, interface_path(&observed.id))
+            InterfaceWrite::Update {
+                observed,
+                settings,
+                cleared,
+                mark,
+            } => Call::new(Method::PATCH, interface_path(&observed.id))
                 .body(translate::interface_patch(observed, settings, cleared, mark.as_ref()))
                 .if_match(observed.revision),
         };
@@ -230,10 +283,17 @@ impl Manager for DigitalMessaging {
     }
 
     async fn retire_interface(&self, id: &RemoteId, fence: &Fence) -> Result<(), Error> {
-        self.caller.gone(Call::new(Method::DELETE, interface_path(id)).fenced(fence)).await
+        self.caller
+            .gone(Call::new(Method::DELETE, interface_path(id)).fenced(fence))
+            .await
     }
 
-    async fn apply(&self, interface: &RemoteId, writes: &[ConnectionWrite], fence: &Fence) -> Vec<Result<ConnectionOutcome, Error>> {
+    async fn apply(
+        &self,
+        interface: &RemoteId,
+        writes: &[ConnectionWrite],
+        fence: &Fence,
+    ) -> Vec<Result<ConnectionOutcome, Error>> {
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
             outcomes.push(self.write_connection(interface, write, fence).await);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use digital_messaging_contract as contract;
 use contract::{channel as wire, interface as wire_interface};
+use digital_messaging_contract as contract;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -59,7 +59,10 @@ fn channel_kind(channel: wire::ChannelType) -> ChannelKind {
 }
 
 fn unusable(field: &str, error: &InvalidValue) -> Error {
-    Error::new(Class::Unavailable(Outage::UnexpectedResponse), format!("the manager reports a value of {field} that cannot be: {error}"))
+    Error::new(
+        Class::Unavailable(Outage::UnexpectedResponse),
+        format!("the manager reports a value of {field} that cannot be: {error}"),
+    )
 }
 
 fn remote_id(raw: &str) -> Result<RemoteId, Error> {
@@ -75,7 +78,10 @@ pub(super) fn interface(wire: wire_interface::Interface) -> Result<Arc<ObservedI
     let spec = wire.spec;
     Ok(Arc::new(ObservedInterface {
         id: remote_id(&wire.id)?,
-        claim: Claim { reference: spec.external_reference, claimant: spec.claimant },
+        claim: Claim {
+            reference: spec.external_reference,
+            claimant: spec.claimant,
+        },
         settings: InterfaceSettings {
             display_name: spec.display_name,
             description: spec.description,
@@ -106,11 +112,20 @@ fn bot(wire: wire_interface::Bot) -> BotSettings {
                     name: command.name,
                     triggers: command.triggers,
                     texts: command.texts,
-                    menu: command.menu.into_iter().map(|entry| MenuEntry { label: entry.label, payload: entry.payload }).collect(),
+                    menu: command
+                        .menu
+                        .into_iter()
+                        .map(|entry| MenuEntry {
+                            label: entry.label,
+                            payload: entry.payload,
+                        })
+                        .collect(),
                 })
                 .collect(),
         ),
-        escalation: Some(Escalation { after_no_matches: Some(wire.escalation.after_no_matches) }),
+        escalation: Some(Escalation {
+            after_no_matches: Some(wire.escalation.after_no_matches),
+        }),
     }
 }
 
@@ -118,8 +133,14 @@ pub(super) fn connection(wire: contract::connection::Connection) -> Result<Arc<O
     Ok(Arc::new(ObservedConnection {
         id: remote_id(&wire.id)?,
         interface_id: remote_id(&wire.interface_id)?,
-        claim: Claim { reference: wire.external_reference, claimant: wire.claimant },
-        settings: ConnectionSettings { display_name: wire.display_name, channel: channel(wire.channel)? },
+        claim: Claim {
+            reference: wire.external_reference,
+            claimant: wire.claimant,
+        },
+        settings: ConnectionSettings {
+            display_name: wire.display_name,
+            channel: channel(wire.channel)?,
+        },
         state: match wire.state {
             contract::connection::ConnectionState::Active => ConnectionState::Active,
             contract::connection::ConnectionState::PendingAuthorization => ConnectionState::PendingAuthorization,
@@ -127,7 +148,10 @@ pub(super) fn connection(wire: contract::connection::Connection) -> Result<Arc<O
         },
         state_message: wire.state_message.map(|message| one_line(&message, 512)),
         webhook_url: wire.webhook_url.map(|url| one_line(&url, 1024)),
-        widget: wire.widget.map(|widget| Widget { id: one_line(&widget.id, 128), script_url: one_line(&widget.script_url, 1024) }),
+        widget: wire.widget.map(|widget| Widget {
+            id: one_line(&widget.id, 128),
+            script_url: one_line(&widget.script_url, 1024),
+        }),
         has_generated_secret: wire.has_jwt_secret,
         revision: wire.revision,
     }))
@@ -137,7 +161,15 @@ fn channel(wire: wire::Channel) -> Result<ChannelSettings, Error> {
     Ok(match wire {
         wire::Channel::WebMessaging(it) => ChannelSettings::WebMessaging(WebMessaging {
             primary_color: Some(it.primary_color),
-            headings: Some(it.headings.into_iter().map(|it| Heading { language: it.language, text: it.text }).collect()),
+            headings: Some(
+                it.headings
+                    .into_iter()
+                    .map(|it| Heading {
+                        language: it.language,
+                        text: it.text,
+                    })
+                    .collect(),
+            ),
             logo_url: it.logo_url.map(|url| web_url("logoUrl", &url)).transpose()?,
             allowed_domains: Some(it.allowed_domains),
             allowed_cookies: Some(it.allowed_cookies),
@@ -147,29 +179,37 @@ fn channel(wire: wire::Channel) -> Result<ChannelSettings, Error> {
             }),
             switching: it.switching.map(switching).transpose()?,
         }),
-        wire::Channel::ClientChannel(it) => {
-            ChannelSettings::ClientChannel(ClientChannel { webhook_url: web_url("webhookUrl", &it.webhook_url)? })
-        }
+        wire::Channel::ClientChannel(it) => ChannelSettings::ClientChannel(ClientChannel {
+            webhook_url: web_url("webhookUrl", &it.webhook_url)?,
+        }),
         wire::Channel::FacebookMessenger(it) => ChannelSettings::FacebookMessenger(FacebookMessenger { page_id: it.page_id }),
         wire::Channel::WhatsApp(it) => ChannelSettings::WhatsApp(WhatsApp {
             phone_number: it.phone_number.parse().map_err(|error| unusable("phoneNumber", &error))?,
             provider: match it.provider {
                 wire::WhatsAppProvider::Twilio { account_sid } => WhatsAppProvider::Twilio { account_sid },
-                wire::WhatsAppProvider::CloudApi { phone_number_id, business_account_id } => {
-                    WhatsAppProvider::CloudApi { phone_number_id, business_account_id }
-                }
+                wire::WhatsAppProvider::CloudApi {
+                    phone_number_id,
+                    business_account_id,
+                } => WhatsAppProvider::CloudApi {
+                    phone_number_id,
+                    business_account_id,
+                },
             },
         }),
         wire::Channel::Sms(it) => ChannelSettings::Sms(Sms {
             phone_number: it.phone_number.parse().map_err(|error| unusable("phoneNumber", &error))?,
-            twilio: TwilioSms { account_sid: it.twilio.account_sid, messaging_service_sid: it.twilio.messaging_service_sid },
+            twilio: TwilioSms {
+                account_sid: it.twilio.account_sid,
+                messaging_service_sid: it.twilio.messaging_service_sid,
+            },
         }),
-        wire::Channel::AppleMessages(it) => {
-            ChannelSettings::AppleMessages(AppleMessages { business_id: it.business_id, msp_id: it.msp_id })
-        }
-        wire::Channel::TwitterDirectMessage(it) => {
-            ChannelSettings::TwitterDirectMessage(TwitterDirectMessage { account_handle: it.account_handle })
-        }
+        wire::Channel::AppleMessages(it) => ChannelSettings::AppleMessages(AppleMessages {
+            business_id: it.business_id,
+            msp_id: it.msp_id,
+        }),
+        wire::Channel::TwitterDirectMessage(it) => ChannelSettings::TwitterDirectMessage(TwitterDirectMessage {
+            account_handle: it.account_handle,
+        }),
     })
 }
 
@@ -203,7 +243,12 @@ fn interface_body(settings: &InterfaceSettings) -> Value {
     tree(settings)
 }
 
-pub(super) fn new_connection(interface: &RemoteId, mark: &Mark, settings: &ConnectionSettings, secrets: &ChannelSecrets) -> Value {
+pub(super) fn new_connection(
+    interface: &RemoteId,
+    mark: &Mark,
+    settings: &ConnectionSettings,
+    secrets: &ChannelSecrets,
+) -> Value {
     let mut body = with_mark(connection_body(settings), Some(mark));
     insert(&mut body, "interfaceId", json!(interface));
     with_secrets(body, Some(secrets))
@@ -218,7 +263,10 @@ pub(super) fn connection_patch(
 ) -> Value {
     let mut patch = difference(connection_body(settings), &connection_body(&observed.settings));
     let member = format!("/channel/{}/", settings.channel.kind());
-    let cleared: Vec<String> = cleared.iter().map(|pointer| pointer.replacen(&member, "/channel/", 1)).collect();
+    let cleared: Vec<String> = cleared
+        .iter()
+        .map(|pointer| pointer.replacen(&member, "/channel/", 1))
+        .collect();
     clear(&mut patch, &cleared);
     with_secrets(with_mark(patch, mark), secrets)
 }
@@ -227,7 +275,11 @@ pub(super) fn connection_patch(
 fn connection_body(settings: &ConnectionSettings) -> Value {
     let mut channel = match &settings.channel {
         ChannelSettings::WebMessaging(it) => {
-            let mut body = tree(&WebMessaging { session_initialization: None, switching: None, ..it.clone() });
+            let mut body = tree(&WebMessaging {
+                session_initialization: None,
+                switching: None,
+                ..it.clone()
+            });
             if let Some(initialization) = it.session_initialization {
                 let word = match initialization {
                     SessionInitialization::Automatic => "automatic",
@@ -251,7 +303,10 @@ fn connection_body(settings: &ConnectionSettings) -> Value {
         ChannelSettings::WhatsApp(it) => {
             let provider = match &it.provider {
                 WhatsAppProvider::Twilio { account_sid } => json!({ "type": "twilio", "accountSid": account_sid }),
-                WhatsAppProvider::CloudApi { phone_number_id, business_account_id } => {
+                WhatsAppProvider::CloudApi {
+                    phone_number_id,
+                    business_account_id,
+                } => {
                     json!({ "type": "cloudApi", "phoneNumberId": phone_number_id, "businessAccountId": business_account_id })
                 }
             };
@@ -288,7 +343,10 @@ fn with_mark(mut body: Value, mark: Option<&Mark>) -> Value {
 
 fn with_secrets(mut body: Value, secrets: Option<&ChannelSecrets>) -> Value {
     if let Some(secrets) = secrets.filter(|secrets| !secrets.is_empty()) {
-        let members: Map<String, Value> = secrets.iter().map(|(name, value)| (name.clone(), json!(value.expose_secret()))).collect();
+        let members: Map<String, Value> = secrets
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value.expose_secret())))
+            .collect();
         insert(&mut body, "secrets", members.into());
     }
     body
@@ -304,7 +362,12 @@ fn difference(desired: Value, observed: &Value) -> Value {
     let switches_kind = desired.get("type") != observed.get("type");
     let mut patch = Map::new();
     if switches_kind {
-        patch.extend(observed.keys().filter(|name| !desired.contains_key(*name)).map(|name| (name.clone(), Value::Null)));
+        patch.extend(
+            observed
+                .keys()
+                .filter(|name| !desired.contains_key(*name))
+                .map(|name| (name.clone(), Value::Null)),
+        );
     }
     for (name, wanted) in desired {
         match observed.get(&name) {
@@ -347,7 +410,10 @@ mod tests {
     fn whatsapp(number: &str, provider: WhatsAppProvider) -> ConnectionSettings {
         ConnectionSettings {
             display_name: "Support".to_owned(),
-            channel: ChannelSettings::WhatsApp(WhatsApp { phone_number: number.parse().unwrap(), provider }),
+            channel: ChannelSettings::WhatsApp(WhatsApp {
+                phone_number: number.parse().unwrap(),
+                provider,
+            }),
         }
     }
 
@@ -368,18 +434,31 @@ mod tests {
 
     #[test]
     fn a_patch_holds_what_differs_and_nothing_else() {
-        let twilio = || WhatsAppProvider::Twilio { account_sid: "AC1".to_owned() };
+        let twilio = || WhatsAppProvider::Twilio {
+            account_sid: "AC1".to_owned(),
+        };
         let before = observed(whatsapp("+4930901820", twilio()));
         let mut after = whatsapp("+4930901820", twilio());
         assert_eq!(connection_patch(&before, &after, &[], None, None), json!({}));
         after.display_name = "Help".to_owned();
-        assert_eq!(connection_patch(&before, &after, &[], None, None), json!({ "displayName": "Help" }));
+        assert_eq!(
+            connection_patch(&before, &after, &[], None, None),
+            json!({ "displayName": "Help" })
+        );
     }
 
     #[test]
     fn a_provider_is_switched_as_a_whole() {
-        let before = observed(whatsapp("+4930901820", WhatsAppProvider::Twilio { account_sid: "AC1".to_owned() }));
-        let provider = WhatsAppProvider::CloudApi { phone_number_id: "1".to_owned(), business_account_id: "2".to_owned() };
+        let before = observed(whatsapp(
+            "+4930901820",
+            WhatsAppProvider::Twilio {
+                account_sid: "AC1".to_owned(),
+            },
+        ));
+        let provider = WhatsAppProvider::CloudApi {
+            phone_number_id: "1".to_owned(),
+            business_account_id: "2".to_owned(),
+        };
         let patch = connection_patch(&before, &whatsapp("+4930901820", provider), &[], None, None);
         let expected = json!({ "channel": { "provider":
             { "type": "cloudApi", "phoneNumberId": "1", "businessAccountId": "2", "accountSid": null } } });
@@ -415,7 +494,10 @@ mod tests {
         ]);
         for sample in samples.as_array().unwrap() {
             let parsed: wire::Channel = serde_json::from_value(sample.clone()).unwrap();
-            let settings = ConnectionSettings { display_name: "x".to_owned(), channel: channel(parsed).unwrap() };
+            let settings = ConnectionSettings {
+                display_name: "x".to_owned(),
+                channel: channel(parsed).unwrap(),
+            };
             assert_eq!(connection_body(&settings)["channel"], *sample);
         }
     }

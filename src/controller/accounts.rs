@@ -1,0 +1,330 @@
+//! Which credential holds which manager account, and what its dependants are to think of it.
+//!
+//! One session an account. Of several credentials with the same Manager ID the one that authenticated first keeps it for
+//! as long as it exists; the others wait, and are woken when it goes. Dependants read the verdict on their credential here
+//! and not from its status: it is there sooner, and costs no write.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    desired::{
+        Mirror,
+        graph::Interest,
+        node::{Kind, Node},
+    },
+    manager::{Manager, connect::AccountKey, observed::Identity, values::RemoteId},
+    session::{Listener, Permit, Requester, Session, Settings, mirror::Touch},
+    telemetry::metrics::Metrics,
+};
+
+use super::reason::Reason;
+
+/// What dependants are to think of their credential.
+#[derive(Clone)]
+pub enum Verdict {
+    /// Not known yet: say nothing.
+    Unknown,
+    /// There is an account to work with.
+    Ready(Arc<Session>),
+    /// There is none, because of this.
+    NotReady(Reason, String),
+}
+
+impl Verdict {
+    fn differs(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unknown, Self::Unknown) => false,
+            (Self::Ready(one), Self::Ready(two)) => !Arc::ptr_eq(one, two),
+            (Self::NotReady(one, text), Self::NotReady(two, other)) => one != two || text != other,
+            _ => true,
+        }
+    }
+}
+
+/// What a credential proved to open.
+#[derive(Clone)]
+pub struct Proven {
+    /// Fingerprint of everything that was used to prove it: key, method, endpoint, TLS.
+    pub access: String,
+    /// Version of the Secret it was read from.
+    pub secret_version: String,
+    /// The account, as the manager says it.
+    pub identity: Identity,
+    /// The session.
+    pub session: Arc<Session>,
+}
+
+/// Credentials that were just seen to work.
+pub struct Opened {
+    /// See [`Proven::access`].
+    pub access: String,
+    /// See [`Proven::secret_version`].
+    pub secret_version: String,
+    /// See [`Proven::identity`].
+    pub identity: Identity,
+    /// The adapter that opened the account.
+    pub manager: Arc<dyn Manager>,
+}
+
+/// Why a credential does not get an account.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InUse;
+
+#[derive(Default)]
+struct Inner {
+    holders: HashMap<AccountKey, Holder>,
+    proven: HashMap<Node, Proven>,
+    verdicts: HashMap<Node, Verdict>,
+    waiting: HashMap<AccountKey, BTreeSet<Node>>,
+}
+
+struct Holder {
+    node: Node,
+    uid: String,
+}
+
+/// All accounts.
+pub struct Accounts {
+    inner: Mutex<Inner>,
+    mirror: Arc<Mirror>,
+    installation: String,
+    permit: Permit,
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    /// Sessions talk back through this; set once, right after creation.
+    listener: OnceLock<Arc<Wake>>,
+}
+
+impl Accounts {
+    /// No account yet.
+    pub fn new(
+        mirror: Arc<Mirror>,
+        installation: String,
+        permit: Permit,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        let accounts = Arc::new(Self {
+            inner: Mutex::default(),
+            mirror,
+            installation,
+            permit,
+            metrics,
+            tasks,
+            listener: OnceLock::new(),
+        });
+        // Weak, or accounts and sessions would keep each other alive.
+        let _ = accounts.listener.set(Arc::new(Wake(Arc::downgrade(&accounts))));
+        accounts
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to think of a credential.
+    pub fn verdict(&self, credential: &Node) -> Verdict {
+        self.inner().verdicts.get(credential).cloned().unwrap_or(Verdict::Unknown)
+    }
+
+    /// Takes a verdict on a credential, and wakes its dependants if it is news.
+    pub fn judge(&self, credential: &Node, verdict: Verdict) {
+        let before = self
+            .inner()
+            .verdicts
+            .insert(credential.clone(), verdict.clone())
+            .unwrap_or(Verdict::Unknown);
+        if before.differs(&verdict) {
+            self.mirror.wake(&self.mirror.all_dependants(credential));
+        }
+    }
+
+    /// What a credential proved to open, if it did.
+    pub fn proven(&self, credential: &Node) -> Option<Proven> {
+        self.inner().proven.get(credential).cloned()
+    }
+
+    /// Takes an account for a credential that authenticated, with the adapter that did.
+    ///
+    /// # Errors
+    /// [`InUse`] if another credential holds it.
+    pub fn claim(
+        &self,
+        credential: &Node,
+        uid: &str,
+        account: &AccountKey,
+        opened: Opened,
+        settings: Settings,
+    ) -> Result<Proven, InUse> {
+        let present = {
+            let mut inner = self.inner();
+            if let Some(holder) = inner.holders.get(account)
+                && (holder.node != *credential || holder.uid != uid)
+                && self.is_alive(holder)
+            {
+                inner.waiting.entry(account.clone()).or_default().insert(credential.clone());
+                return Err(InUse);
+            }
+            inner.holders.insert(
+                account.clone(),
+                Holder {
+                    node: credential.clone(),
+                    uid: uid.to_owned(),
+                },
+            );
+            inner
+                .proven
+                .get(credential)
+                .map(|proven| proven.session.clone())
+                .filter(|session| session.account() == account)
+        };
+        let Opened {
+            access,
+            secret_version,
+            identity,
+            manager,
+        } = opened;
+        // Outside the lock: sessions talk back.
+        let session = if let Some(session) = present {
+            session.configure(settings);
+            session.use_manager(manager);
+            session
+        } else {
+            let listener = self.listener.get().cloned().unwrap_or_default();
+            let (permit, metrics) = (self.permit.clone(), self.metrics.clone());
+            Session::open(account.clone(), manager, settings, listener, permit, metrics, &self.tasks)
+        };
+        let proven = Proven {
+            access,
+            secret_version,
+            identity,
+            session,
+        };
+        let (before, sessions) = {
+            let mut inner = self.inner();
+            (inner.proven.insert(credential.clone(), proven.clone()), inner.proven.len())
+        };
+        drop(before);
+        self.metrics.set_sessions(sessions);
+        Ok(proven)
+    }
+
+    fn is_alive(&self, holder: &Holder) -> bool {
+        self.mirror
+            .credential(&holder.node)
+            .is_some_and(|credential| credential.metadata.uid.as_deref() == Some(&holder.uid))
+    }
+
+    /// Forgets a credential that is gone, closes its session, and wakes who waits for its account.
+    pub fn release(&self, credential: &Node) {
+        let (waiting, proven) = {
+            let mut inner = self.inner();
+            let proven = inner.proven.remove(credential);
+            inner.verdicts.remove(credential);
+            let released: Vec<AccountKey> = inner
+                .holders
+                .iter()
+                .filter(|(_, holder)| holder.node == *credential)
+                .map(|(account, _)| account.clone())
+                .collect();
+            let mut waiting = BTreeSet::new();
+            for account in released {
+                inner.holders.remove(&account);
+                waiting.extend(inner.waiting.remove(&account).unwrap_or_default());
+            }
+            self.metrics.set_sessions(inner.proven.len());
+            (waiting, proven)
+        };
+        // The session closes with its last handle; outside the lock, because its tasks may want it.
+        drop(proven);
+        self.mirror.wake(&waiting);
+    }
+
+    /// Closes all sessions, for the end of the process.
+    pub fn close(&self) {
+        let closed = std::mem::take(&mut *self.inner());
+        drop(closed);
+    }
+
+    fn holder_of(&self, account: &AccountKey) -> Option<Node> {
+        self.inner().holders.get(account).map(|holder| holder.node.clone())
+    }
+}
+
+/// What sessions tell becomes wake-ups.
+#[derive(Default)]
+struct Wake(std::sync::Weak<Accounts>);
+
+impl Wake {
+    fn credential(&self, account: &AccountKey) -> Option<(Arc<Accounts>, Node)> {
+        let accounts = self.0.upgrade()?;
+        let holder = accounts.holder_of(account)?;
+        Some((accounts, holder))
+    }
+}
+
+impl Listener for Wake {
+    fn touched(&self, _account: &AccountKey, touches: &[Touch]) {
+        let Some(accounts) = self.0.upgrade() else { return };
+        let mut woken = BTreeSet::new();
+        for touch in touches {
+            woken.extend(
+                touch
+                    .references
+                    .iter()
+                    .filter_map(|reference| Node::of_reference(&accounts.installation, reference)),
+            );
+            woken.extend(accounts.mirror.interested(&Interest::Id(touch.id.clone())));
+            for key in &touch.natural_keys {
+                woken.extend(accounts.mirror.interested(&Interest::NaturalKey(key.clone())));
+            }
+        }
+        // An interface that appears is what its connections wait for.
+        let waiting: Vec<Node> = woken
+            .iter()
+            .filter(|node| node.kind == Kind::Interface)
+            .flat_map(|node| accounts.mirror.dependants(node))
+            .collect();
+        woken.extend(waiting);
+        accounts.mirror.wake(&woken);
+    }
+
+    fn health_changed(&self, account: &AccountKey) {
+        if let Some((accounts, holder)) = self.credential(account) {
+            accounts.mirror.wake([&holder]);
+        }
+    }
+
+    fn synced(&self, account: &AccountKey) {
+        if let Some((accounts, holder)) = self.credential(account) {
+            accounts.mirror.wake([&holder]);
+            accounts.mirror.wake(&accounts.mirror.all_dependants(&holder));
+        }
+    }
+
+    fn resumed(&self, _account: &AccountKey, requesters: &HashSet<Requester>) {
+        let Some(accounts) = self.0.upgrade() else { return };
+        for requester in requesters {
+            let kind = if requester.kind == Kind::Interface.as_str() {
+                Kind::Interface
+            } else {
+                Kind::Connection
+            };
+            accounts
+                .mirror
+                .wake([&Node::new(kind, &requester.namespace, &requester.name)]);
+        }
+    }
+
+    fn remembered(&self, account: &AccountKey) -> Vec<RemoteId> {
+        let Some((accounts, holder)) = self.credential(account) else {
+            return Vec::new();
+        };
+        accounts.mirror.remembered(&accounts.mirror.all_dependants(&holder))
+    }
+}

@@ -1,0 +1,136 @@
+//! Has the session carry the plan out, as far as the policy allows.
+
+use std::sync::Arc;
+
+use kube::Resource;
+use secrecy::SecretString;
+
+use super::dereference::References;
+use crate::{
+    api::{self, ChannelConnection, Deletion},
+    controller::{
+        Context, Subject,
+        approval::{self, Basis, Gate},
+        reason::Reason,
+        trouble::{Stop, Trouble},
+    },
+    kubernetes::finalizer,
+    manager::{
+        observed::ObservedConnection,
+        write::{ConnectionOutcome, ConnectionWrite},
+    },
+    plan::{Intent, Plan, identity::Holding},
+};
+
+/// What is known after the plan was applied, or held back.
+pub(super) struct Applied {
+    /// The remote connection, if there is one.
+    pub(super) observed: Option<Arc<ObservedConnection>>,
+    /// The generated secret, if the manager told it just now.
+    pub(super) secret: Option<SecretString>,
+    /// What has been applied; none if the plan was held back.
+    pub(super) intent: Option<Intent>,
+    /// The plan that waits.
+    pub(super) plan: Option<api::Plan>,
+    /// Fields that differ without anyone having changed the spec.
+    pub(super) drifted: Vec<String>,
+    /// What is not as it should be, if anything.
+    pub(super) trouble: Option<Trouble>,
+}
+
+pub(super) async fn apply(
+    subject: &Subject,
+    connection: &ChannelConnection,
+    references: &References,
+    holding: Holding<ObservedConnection>,
+    plan: Plan<ConnectionWrite>,
+    context: &Context,
+) -> Result<Applied, Stop> {
+    let before = match holding {
+        Holding::Nothing => None,
+        Holding::Held(observed) | Holding::ToAdopt { target: observed, .. } => Some(observed),
+    };
+    let basis = Basis {
+        account: references.session.account().as_str(),
+        revision: before.as_ref().map(|observed| observed.revision),
+        secrets: references.secrets.remember().map(|sent| sent.hmac.as_str()),
+    };
+    if let Gate::Held(held) = approval::gate(
+        references.policy,
+        &plan,
+        subject,
+        basis,
+        connection.meta().annotations.as_ref(),
+    ) {
+        let drifted = plan
+            .changes
+            .iter()
+            .filter(|_| plan.drift)
+            .map(|change| change.field.clone())
+            .collect();
+        return Ok(Applied {
+            observed: before,
+            secret: None,
+            intent: None,
+            plan: held.plan,
+            drifted,
+            trouble: Some(held.trouble),
+        });
+    }
+    keep_finalizer(subject, connection, references, context).await?;
+    let (observed, secret) = match plan.write {
+        None => (before, None),
+        Some(write) => {
+            if plan.drift {
+                tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
+            }
+            match references
+                .session
+                .write_connection(subject.requester(), references.interface.clone(), write)
+                .await?
+            {
+                ConnectionOutcome::Present { observed, secret } => (Some(observed), secret),
+                ConnectionOutcome::Gone | ConnectionOutcome::Rotated { .. } => return Err(Stop::Stale),
+            }
+        }
+    };
+    let trouble = pending_targets(references);
+    Ok(Applied {
+        observed,
+        secret,
+        intent: Some(plan.intent),
+        plan: None,
+        drifted: Vec::new(),
+        trouble,
+    })
+}
+
+/// The finalizer is on before anything is made that must be cleaned up, and the parents stay as long.
+async fn keep_finalizer(
+    subject: &Subject,
+    connection: &ChannelConnection,
+    references: &References,
+    context: &Context,
+) -> Result<(), Stop> {
+    let wanted = references.policy.deletion == Deletion::Delete;
+    if wanted && !references.parents_stay {
+        let message = "waits until its interface and ManagerCredential are protected from going first";
+        return Err(Trouble::new(Reason::InterfaceNotReady, message).into());
+    }
+    if finalizer::set(&context.kubernetes, subject.node.kind.plural(), connection, wanted).await? {
+        // What comes next starts from the object as it is now.
+        return Err(Stop::Stale);
+    }
+    Ok(())
+}
+
+fn pending_targets(references: &References) -> Option<Trouble> {
+    let pending = &references.targets.pending;
+    (!pending.is_empty()).then(|| {
+        let message = format!(
+            "serves, but does not switch to these connections yet, which do not exist at the manager: {}",
+            pending.join(", ")
+        );
+        Trouble::new(Reason::SwitchTargetPending, message)
+    })
+}

@@ -1,0 +1,78 @@
+//! A connection with `deletion: Delete` is deleted at the manager and its outputs with it; any other is left there.
+
+use kube::ResourceExt;
+
+use super::status;
+use crate::{
+    api::{ChannelConnection, Deletion, annotation},
+    controller::{Context, Next, Subject, parent, report, trouble::Stop},
+    desired::node::{Kind, Node},
+    kubernetes::{finalizer, outputs},
+    manager::write::ConnectionWrite,
+};
+
+pub(super) async fn finish(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
+    if !finalizer::is_on(connection) {
+        return Next::Wait;
+    }
+    let abandoned = connection
+        .annotations()
+        .get(annotation::ABANDON)
+        .is_some_and(|value| value == "true");
+    let outcome = if abandoned {
+        Ok(())
+    } else {
+        clean_up(subject, connection, context).await
+    };
+    let outcome = match outcome {
+        Ok(()) => finalizer::set(&context.kubernetes, subject.node.kind.plural(), connection, false)
+            .await
+            .map(|_| ())
+            .map_err(Stop::from),
+        stopped => stopped,
+    };
+    match outcome {
+        Ok(()) | Err(Stop::Quiet) => Next::Wait,
+        Err(Stop::Stale) => Next::Stale,
+        Err(Stop::Trouble(trouble)) => {
+            let mut after = connection.status.clone().unwrap_or_default();
+            status::waiting(&mut after, subject, &trouble);
+            let next = report::next_after(Some(&trouble));
+            report::write(context, subject, connection, connection.status.as_ref(), &after, next).await
+        }
+    }
+}
+
+async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<(), Stop> {
+    let credential = credential(subject, connection, context);
+    let defaults = credential
+        .as_ref()
+        .and_then(|node| context.mirror.credential(node))
+        .map(|credential| credential.spec.default_policy())
+        .unwrap_or_default();
+    if connection.spec.policy(&defaults).deletion != Deletion::Delete {
+        return Ok(());
+    }
+    let reference = subject.node.reference(&context.installation.name);
+    // Without parents nothing was ever made: they stay for as long as there is something.
+    if let Some(credential) = credential {
+        parent::credential(&credential, context)?;
+        let session = parent::session(&credential, context, true)?;
+        // Only what carries our mark is deleted, whatever the status says.
+        let held = session.mirror().connection_by_reference(reference.as_str());
+        if let Some(held) = held {
+            let write = ConnectionWrite::Delete { id: held.id.clone() };
+            session
+                .write_connection(subject.requester(), held.interface_id.clone(), write)
+                .await?;
+        }
+    }
+    let output = subject.node.sibling(Kind::Output, &connection.output_secret_name());
+    Ok(outputs::delete(&context.kubernetes, &output, reference.as_str()).await?)
+}
+
+fn credential(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Option<Node> {
+    let interface = subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name);
+    let interface = context.mirror.interface(&interface)?;
+    Some(subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
+}

@@ -1,0 +1,88 @@
+//! `ChannelConnection`: one channel assigned to an interface, and the Secret with what the manager generated for it.
+
+mod apply;
+mod deletion;
+mod dereference;
+mod publish;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use kube::Resource;
+
+use super::{
+    Context, Next, Subject, holding,
+    reason::Reason,
+    trouble::{Stop, Trouble},
+};
+use crate::{
+    api::ChannelConnection,
+    desired::node::Kind,
+    plan::{
+        Refusal,
+        connection::{self as planner, Desired},
+        identity::Holding,
+    },
+};
+
+/// Brings one connection forward.
+pub async fn reconcile(connection: Arc<ChannelConnection>, context: Arc<Context>) -> Next {
+    let subject = Subject::of(Kind::Connection, &*connection);
+    if connection.meta().deletion_timestamp.is_some() {
+        return deletion::finish(&subject, &connection, &context).await;
+    }
+    if connection.spec.suspend {
+        return status::suspended(&subject, &connection, &context).await;
+    }
+    let outcome = advance(&subject, &connection, &context).await;
+    status::report(&subject, &connection, &context, outcome).await
+}
+
+async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<publish::Done, Stop> {
+    let references = dereference::references(subject, connection, context).await?;
+    let settings = validate::settings(connection, &references, context.transport.policy().insecure)?;
+    let holding = dereference::holding(subject, connection, context, &references, &settings).await?;
+    stays_with_its_interface(subject, &holding, &references)?;
+    let status = connection.status.as_ref();
+    let applied = status.and_then(|status| status.last_applied.as_ref());
+    let desired = Desired {
+        mark: &references.mark,
+        settings: &settings,
+        secrets: references.secrets.to_plan(),
+        support: references.support,
+        owned: applied.map_or(&[], |applied| &applied.fields),
+        applied: applied.map(|applied| applied.hash.as_str()),
+    };
+    let plan = planner::plan(&desired, holding.clone(), references.session.capabilities())
+        .map_err(|refusal| holding::trouble(&refusal, subject))?;
+    let applied = apply::apply(subject, connection, &references, holding, plan, context).await?;
+    publish::publish(subject, connection, &references, applied, context).await
+}
+
+/// A connection is assigned to its interface for life: one to adopt must be of the right one.
+fn stays_with_its_interface(
+    subject: &Subject,
+    holding: &Holding<crate::manager::observed::ObservedConnection>,
+    references: &dereference::References,
+) -> Result<(), Stop> {
+    match holding {
+        Holding::Held(observed) | Holding::ToAdopt { target: observed, .. } if observed.interface_id != references.interface => {
+            let refusal = Refusal::ReplaceRequired {
+                fields: vec!["/interfaceRef".to_owned()],
+            };
+            Err(holding::trouble(&refusal, subject).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The reconciler panicked.
+pub async fn panicked(connection: Arc<ChannelConnection>, context: Arc<Context>) {
+    let subject = Subject::of(Kind::Connection, &*connection);
+    let trouble = Trouble::new(
+        Reason::InternalError,
+        "the operator failed on this object; its log has the details",
+    );
+    status::report(&subject, &connection, &context, Err(trouble.into())).await;
+}

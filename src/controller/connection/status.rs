@@ -1,0 +1,135 @@
+//! What the status says. Computed purely, then written once if it differs.
+
+use kube::ResourceExt;
+
+use super::publish::Done;
+use crate::{
+    api::{
+        ChannelConnection, ChannelConnectionStatus, ConditionType, HasConditions, annotation,
+        connection::{ConnectionState as ApiState, Widget},
+    },
+    controller::{
+        Context, Next, Subject, holding,
+        reason::Reason,
+        report::{self, Readiness},
+        trouble::{Stop, Trouble},
+    },
+    manager::observed::{ConnectionState, ObservedConnection},
+};
+
+pub(super) async fn report(
+    subject: &Subject,
+    connection: &ChannelConnection,
+    context: &Context,
+    outcome: Result<Done, Stop>,
+) -> Next {
+    let mut status = connection.status.clone().unwrap_or_default();
+    let next = match outcome {
+        Err(Stop::Quiet) => return Next::Wait,
+        Err(Stop::Stale) => return Next::Stale,
+        Err(Stop::Trouble(trouble)) => {
+            report::set_conditions(
+                &mut status,
+                subject.generation,
+                holding::readiness_after(&trouble),
+                Some(&trouble),
+            );
+            report::next_after(Some(&trouble))
+        }
+        Ok(done) => describe(&mut status, subject, done),
+    };
+    status.channel_type = Some(connection.spec.channel.channel_type());
+    if let Some(retry) = connection.annotations().get(annotation::RETRY) {
+        status.last_handled_retry = Some(retry.chars().take(256).collect());
+    }
+    report::write(context, subject, connection, connection.status.as_ref(), &status, next).await
+}
+
+pub(super) async fn suspended(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
+    let mut status = connection.status.clone().unwrap_or_default();
+    report::set_suspended(&mut status, subject.generation);
+    report::write(context, subject, connection, connection.status.as_ref(), &status, Next::Wait).await
+}
+
+fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done) -> Next {
+    let Done {
+        account,
+        applied,
+        sent,
+        outputs,
+    } = done;
+    let readiness = match &applied.observed {
+        Some(observed) => {
+            status.account = Some(account);
+            observe(status, observed);
+            readiness(observed)
+        }
+        None => Readiness::Unchanged,
+    };
+    if let Some(intent) = applied.intent {
+        status.last_applied = Some(holding::last_applied(intent));
+        status.sent_secrets = sent;
+    }
+    if outputs.is_some() {
+        status.outputs = outputs;
+    }
+    status.plan = applied.plan;
+    set_drift(status, subject, applied.drifted);
+    let trouble = applied.trouble.or_else(|| match &readiness {
+        // Not a difference: the manager holds what is declared.
+        Readiness::NotReady(Reason::AwaitingAuthorization | Reason::ChannelFailed, _) => None,
+        Readiness::NotReady(reason, message) => Some(Trouble::new(*reason, message)),
+        _ => None,
+    });
+    report::set_conditions(status, subject.generation, readiness, trouble.as_ref());
+    report::next_after(trouble.as_ref())
+}
+
+fn observe(status: &mut ChannelConnectionStatus, observed: &ObservedConnection) {
+    status.id = Some(observed.id.to_string());
+    status.state = Some(match observed.state {
+        ConnectionState::Active => ApiState::Active,
+        ConnectionState::PendingAuthorization => ApiState::PendingAuthorization,
+        ConnectionState::Failed => ApiState::Failed,
+    });
+    status.webhook_url.clone_from(&observed.webhook_url);
+    status.widget = observed.widget.as_ref().map(|widget| Widget {
+        id: widget.id.clone(),
+        script_url: widget.script_url.clone(),
+    });
+}
+
+fn readiness(observed: &ObservedConnection) -> Readiness {
+    let message = |default: &str| observed.state_message.clone().unwrap_or_else(|| default.to_owned());
+    match observed.state {
+        ConnectionState::Active => Readiness::Ready,
+        ConnectionState::PendingAuthorization => Readiness::NotReady(
+            Reason::AwaitingAuthorization,
+            message("a person must authorise the channel at the provider"),
+        ),
+        ConnectionState::Failed => Readiness::NotReady(Reason::ChannelFailed, message("the provider refuses the channel")),
+    }
+}
+
+fn set_drift(status: &mut ChannelConnectionStatus, subject: &Subject, drifted: Vec<String>) {
+    if drifted.is_empty() {
+        status.drift = None;
+        status.clear_condition(ConditionType::Drifted);
+    } else {
+        let message = format!("changed at the manager: {}", drifted.join(", "));
+        report::set_condition(
+            status,
+            subject.generation,
+            ConditionType::Drifted,
+            true,
+            Reason::Differs,
+            &message,
+        );
+        status.drift = holding::drift(drifted, status.drift.as_ref());
+    }
+}
+
+/// What waits, for the report of an object that is being deleted.
+pub(super) fn waiting(status: &mut ChannelConnectionStatus, subject: &Subject, trouble: &Trouble) {
+    report::set_conditions(status, subject.generation, Readiness::Unchanged, Some(trouble));
+}

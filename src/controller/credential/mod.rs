@@ -1,0 +1,58 @@
+//! `ManagerCredential`: proves that a set of credentials opens an account, and holds that account.
+
+mod deletion;
+mod dereference;
+mod prove;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use kube::Resource;
+
+use crate::api::ManagerCredential;
+
+use super::{
+    Context, Next, Subject,
+    accounts::Proven,
+    reason::Reason,
+    trouble::{Stop, Trouble},
+};
+use crate::desired::node::Kind;
+
+/// Brings one credential forward.
+pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>) -> Next {
+    let subject = Subject::of(Kind::Credential, &*credential);
+    if credential.meta().deletion_timestamp.is_some() {
+        return deletion::wait_for_dependants(&subject, &credential, &context).await;
+    }
+    if let Err(stop) = deletion::keep_finalizer(&subject, &credential, &context).await {
+        return report_stop(&subject, &credential, &context, stop).await;
+    }
+    if credential.spec.suspend {
+        return status::suspended(&subject, &credential, &context).await;
+    }
+    let outcome = advance(&subject, &credential, &context).await;
+    status::report(&subject, &credential, &context, outcome).await
+}
+
+async fn advance(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<Proven, Stop> {
+    let secret = dereference::secret(subject, credential, context).await?;
+    let access = validate::access(credential, &secret, context)?;
+    validate::same_account(credential, &access)?;
+    prove::prove(subject, credential, access, secret.resource_version, context).await
+}
+
+async fn report_stop(subject: &Subject, credential: &ManagerCredential, context: &Context, stop: Stop) -> Next {
+    status::report(subject, credential, context, Err(stop)).await
+}
+
+/// The reconciler panicked.
+pub async fn panicked(credential: Arc<ManagerCredential>, context: Arc<Context>) {
+    let subject = Subject::of(Kind::Credential, &*credential);
+    let trouble = Trouble::new(
+        Reason::InternalError,
+        "the operator failed on this object; its log has the details",
+    );
+    let _ = status::report(&subject, &credential, &context, Err(trouble.into())).await;
+}

@@ -1,0 +1,117 @@
+//! Proves the credentials against the manager, once for each version of them, and takes the account.
+
+use std::num::NonZeroU32;
+
+use secrecy::ExposeSecret;
+
+use crate::{
+    api::{ManagerCredential, manager_credential as api},
+    controller::{
+        Context, Subject,
+        accounts::{Opened, Proven},
+        reason::Reason,
+        trouble::{self, Stop, Trouble},
+    },
+    manager::{
+        connect::{Access, AccountKey, connect},
+        error::Error,
+        observed::Identity,
+    },
+    session::{Settings, budget::Limits},
+};
+
+pub(super) async fn prove(
+    subject: &Subject,
+    credential: &ManagerCredential,
+    access: Access,
+    secret_version: String,
+    context: &Context,
+) -> Result<Proven, Stop> {
+    let settings = settings(&credential.spec);
+    let print = fingerprint(subject, &access, context);
+    if let Some(proven) = context.accounts.proven(&subject.node).filter(|proven| proven.access == print) {
+        proven.session.configure(settings);
+        return Ok(proven);
+    }
+    let account = AccountKey::new(&access.endpoint, &access.manager_id);
+    let expected = access.manager_id.clone();
+    let manager = connect(&context.transport, access).map_err(|error| unusable(&error))?;
+    let began = std::time::Instant::now();
+    let probed = manager.probe().await;
+    context
+        .metrics
+        .manager_call("probe", probed.as_ref().err().map(|error| &error.class), began.elapsed());
+    let identity = probed.map_err(|error| trouble::manager_trouble(&error))?;
+    check(&identity, &expected, credential)?;
+    let opened = Opened {
+        access: print,
+        secret_version,
+        identity,
+        manager,
+    };
+    let claimed = context
+        .accounts
+        .claim(&subject.node, &subject.uid, &account, opened, settings);
+    claimed.map_err(|_in_use| {
+        let message = "another ManagerCredential uses the same Manager ID at this manager; a set of credentials belongs to one application in one environment. This one takes over when the other is deleted";
+        Trouble::new(Reason::ManagerIDInUse, message).into()
+    })
+}
+
+fn unusable(error: &Error) -> Trouble {
+    match &error.class {
+        crate::manager::error::Class::Invalid { .. } => Trouble::new(Reason::SecretKeyMissing, &error.message),
+        _ => trouble::manager_trouble(error),
+    }
+}
+
+fn check(identity: &Identity, expected: &str, credential: &ManagerCredential) -> Result<(), Trouble> {
+    if identity.manager_id != expected {
+        return Err(Trouble::new(
+            Reason::UnexpectedResponse,
+            "the manager answered for another Manager ID than the one that was asked with",
+        ));
+    }
+    let api::Manager::DigitalMessaging(manager) = &credential.spec.manager;
+    match &manager.region {
+        Some(region) if *region != identity.region => Err(Trouble::new(
+            Reason::RegionMismatch,
+            format!(
+                "the account lives in region {}, not in {region} as spec.manager.digitalMessaging.region says",
+                identity.region
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Changes with everything that decides whether the credentials work.
+fn fingerprint(subject: &Subject, access: &Access, context: &Context) -> String {
+    let method = access.method.as_str();
+    let (certificate, key) = match &access.tls.client {
+        Some((certificate, key)) => (certificate.as_str(), key.expose_secret()),
+        None => ("", ""),
+    };
+    let parts = [
+        access.endpoint.as_str(),
+        method,
+        &access.manager_id,
+        access.manager_key.expose_secret(),
+        access.tls.ca.as_deref().unwrap_or_default(),
+        certificate,
+        key,
+    ];
+    context.installation.fingerprint.of(&subject.uid, parts.map(str::as_bytes))
+}
+
+fn settings(spec: &api::ManagerCredentialSpec) -> Settings {
+    let limit = spec.rate_limit;
+    Settings {
+        limits: Limits {
+            requests_per_second: limit.and_then(|limit| limit.requests_per_second).and_then(NonZeroU32::new),
+            burst: limit.and_then(|limit| limit.burst).and_then(NonZeroU32::new),
+            max_concurrent: NonZeroU32::new(spec.max_concurrent_requests()).unwrap_or(NonZeroU32::MIN),
+        },
+        observe_interval: spec.observe_interval(),
+    }
+}

@@ -1,0 +1,237 @@
+//! What the status says. Computed purely, then written once if it differs.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use crate::{
+    api::{
+        ChannelType, ConditionType, ManagerCredential, ManagerCredentialStatus, annotation,
+        manager_credential::{ActiveKey, Breaker, ChannelSupport, Identity, OfferedChannel, Reachability},
+    },
+    controller::{
+        Context, Next, Subject,
+        accounts::{Proven, Verdict},
+        reason::Reason,
+        report::{self, Readiness},
+        trouble::{self, Stop, Trouble},
+    },
+    desired::node::Node,
+    manager::capabilities::{ChannelKind, Support},
+    session::{Session, health::Health},
+};
+
+pub(super) async fn report(
+    subject: &Subject,
+    credential: &ManagerCredential,
+    context: &Context,
+    outcome: Result<Proven, Stop>,
+) -> Next {
+    let mut status = credential.status.clone().unwrap_or_default();
+    handle_retry(credential, &mut status, context, subject);
+    judge(subject, context, &outcome);
+    let trouble = match outcome {
+        Err(Stop::Quiet) => return Next::Wait,
+        Err(Stop::Stale) => return Next::Stale,
+        Ok(proven) => {
+            describe(&mut status, &proven);
+            let trouble = account_trouble(&proven.session, &subject.node);
+            set_authenticated(&mut status, subject, trouble.as_ref(), true);
+            trouble
+        }
+        Err(Stop::Trouble(trouble)) => {
+            if context.accounts.proven(&subject.node).is_none() {
+                status.reachability = None;
+            }
+            set_authenticated(&mut status, subject, Some(&trouble), false);
+            Some(trouble)
+        }
+    };
+    let serving = context
+        .accounts
+        .proven(&subject.node)
+        .and_then(|proven| reachable_trouble(&proven.session));
+    let readiness = match (context.accounts.proven(&subject.node), serving, &trouble) {
+        (Some(_), None, _) => Readiness::Ready,
+        (Some(_), Some(trouble), _) => Readiness::NotReady(trouble.reason, trouble.message),
+        (None, _, Some(trouble)) => Readiness::NotReady(trouble.reason, trouble.message.clone()),
+        (None, _, None) => Readiness::Unchanged,
+    };
+    report::set_conditions(&mut status, subject.generation, readiness, trouble.as_ref());
+    let next = report::next_after(trouble.as_ref());
+    report::write(context, subject, credential, credential.status.as_ref(), &status, next).await
+}
+
+/// Tells dependants what to think of the credential.
+pub(super) fn judge(subject: &Subject, context: &Context, outcome: &Result<Proven, Stop>) {
+    let verdict = match outcome {
+        Ok(proven) => Verdict::Ready(proven.session.clone()),
+        Err(Stop::Quiet | Stop::Stale) => return,
+        // Credentials that were proven serve on while a change of them does not work.
+        Err(Stop::Trouble(trouble)) => match context.accounts.proven(&subject.node) {
+            Some(proven) => Verdict::Ready(proven.session),
+            None => Verdict::NotReady(trouble.reason, trouble.message.clone()),
+        },
+    };
+    context.accounts.judge(&subject.node, verdict);
+}
+
+pub(super) async fn suspended(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Next {
+    // What was proven serves on; nothing new is tried.
+    let verdict = match context.accounts.proven(&subject.node) {
+        Some(proven) => Verdict::Ready(proven.session),
+        None => Verdict::NotReady(Reason::Suspended, "spec.suspend is set".to_owned()),
+    };
+    context.accounts.judge(&subject.node, verdict);
+    let mut status = credential.status.clone().unwrap_or_default();
+    report::set_suspended(&mut status, subject.generation);
+    report::write(context, subject, credential, credential.status.as_ref(), &status, Next::Wait).await
+}
+
+/// A new `retry` token: look now, and let frozen writes go on.
+fn handle_retry(credential: &ManagerCredential, status: &mut ManagerCredentialStatus, context: &Context, subject: &Subject) {
+    let token = credential.annotations().get(annotation::RETRY);
+    if token.is_some() && token != status.last_handled_retry.as_ref() {
+        status.last_handled_retry = token.map(|token| token.chars().take(256).collect());
+        if let Some(proven) = context.accounts.proven(&subject.node) {
+            proven.session.unfreeze();
+            proven.session.look_now();
+        }
+    }
+}
+
+fn describe(status: &mut ManagerCredentialStatus, proven: &Proven) {
+    let identity = &proven.identity;
+    status.manager_id = Some(identity.manager_id.clone());
+    status.account = Some(proven.session.account().as_str().to_owned());
+    status.identity = Some(Identity {
+        name: identity.name.clone(),
+        region: identity.region.clone(),
+        api_version: identity.api_version.clone(),
+    });
+    let same_key = status.active_key.as_ref().is_some_and(|key| key.fingerprint == proven.access);
+    if !same_key {
+        status.active_key = Some(ActiveKey {
+            fingerprint: proven.access.clone(),
+            secret_resource_version: proven.secret_version.clone(),
+        });
+    }
+    status.channels = identity
+        .channels
+        .iter()
+        .map(|(kind, support)| OfferedChannel {
+            channel_type: channel_type(*kind),
+            support: channel_support(*support),
+        })
+        .collect();
+    status.reachability = Some(reachability(&proven.session));
+}
+
+fn reachability(session: &Session) -> Reachability {
+    match session.health() {
+        Health::Starting | Health::Up => Reachability {
+            breaker: Breaker::Closed,
+            max_concurrent_requests: None,
+            next_attempt_time: None,
+            cause: None,
+        },
+        Health::Down { cause, next_time, .. } => Reachability {
+            breaker: Breaker::Open,
+            max_concurrent_requests: None,
+            next_attempt_time: Some(Time(next_time)),
+            cause: Some(cause.message),
+        },
+        Health::Refused { cause } => Reachability {
+            breaker: Breaker::Open,
+            max_concurrent_requests: None,
+            next_attempt_time: None,
+            cause: Some(cause.message),
+        },
+    }
+}
+
+/// What is wrong with reaching the account.
+fn reachable_trouble(session: &Session) -> Option<Trouble> {
+    match session.health() {
+        Health::Starting | Health::Up => None,
+        // The session tries again by itself, and wakes the credential when that changes anything.
+        Health::Down { cause, .. } | Health::Refused { cause } => {
+            Some(Trouble::new(trouble::reason(&cause.class), &cause.message))
+        }
+    }
+}
+
+/// What is wrong with the account as such.
+fn account_trouble(session: &Session, node: &Node) -> Option<Trouble> {
+    reachable_trouble(session).or_else(|| {
+        session.frozen().map(|lost| {
+            let message = format!(
+                "{} of {} objects vanished from the account at once, so writes are frozen. Look at the manager; if this is right: \
+                 kubectl annotate managercredential --namespace {} {} --overwrite {}=\"$(date +%s)\"",
+                lost.vanished,
+                lost.of,
+                node.namespace,
+                node.name,
+                annotation::RETRY
+            );
+            Trouble::new(Reason::ObservationSuspicious, message)
+        })
+    })
+}
+
+fn set_authenticated(status: &mut ManagerCredentialStatus, subject: &Subject, trouble: Option<&Trouble>, proven: bool) {
+    let refused = trouble.filter(|trouble| {
+        matches!(
+            trouble.reason,
+            Reason::InvalidCredentials
+                | Reason::CredentialsRevoked
+                | Reason::MethodNotConfigured
+                | Reason::ClockSkew
+                | Reason::AuthenticationRefused
+                | Reason::AccountChanged
+        )
+    });
+    match refused {
+        Some(trouble) => {
+            report::set_condition(
+                status,
+                subject.generation,
+                ConditionType::Authenticated,
+                false,
+                trouble.reason,
+                &trouble.message,
+            );
+        }
+        None if proven => {
+            report::set_condition(
+                status,
+                subject.generation,
+                ConditionType::Authenticated,
+                true,
+                Reason::Authenticated,
+                "",
+            );
+        }
+        None => {}
+    }
+}
+
+fn channel_support(support: Support) -> ChannelSupport {
+    match support {
+        Support::Create => ChannelSupport::Create,
+        Support::AdoptOnly => ChannelSupport::AdoptOnly,
+        Support::Unsupported => ChannelSupport::Unsupported,
+    }
+}
+
+/// The resource's word for a channel.
+pub(crate) fn channel_type(kind: ChannelKind) -> ChannelType {
+    match kind {
+        ChannelKind::WebMessaging => ChannelType::WebMessaging,
+        ChannelKind::ClientChannel => ChannelType::ClientChannel,
+        ChannelKind::FacebookMessenger => ChannelType::FacebookMessenger,
+        ChannelKind::WhatsApp => ChannelType::WhatsApp,
+        ChannelKind::Sms => ChannelType::Sms,
+        ChannelKind::AppleMessages => ChannelType::AppleMessages,
+        ChannelKind::TwitterDirectMessage => ChannelType::TwitterDirectMessage,
+    }
+}

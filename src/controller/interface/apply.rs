@@ -1,0 +1,121 @@
+//! Has the session carry the plan out, as far as the policy allows.
+
+use std::sync::Arc;
+
+use kube::Resource;
+
+use super::dereference::References;
+use crate::{
+    api::{self, Deletion, DigitalMessagingInterface},
+    controller::{
+        Context, Subject,
+        approval::{self, Basis, Gate},
+        reason::Reason,
+        trouble::{Stop, Trouble},
+    },
+    desired::node::Kind,
+    kubernetes::finalizer,
+    manager::{observed::ObservedInterface, write::InterfaceWrite},
+    plan::{Intent, Plan, identity::Holding},
+};
+
+/// What is known after the plan was applied, or held back.
+pub(super) struct Applied {
+    pub(super) account: String,
+    /// The remote object, if there is one.
+    pub(super) observed: Option<Arc<ObservedInterface>>,
+    /// What has been applied; none if the plan was held back.
+    pub(super) intent: Option<Intent>,
+    /// The plan that waits.
+    pub(super) plan: Option<api::Plan>,
+    /// Fields that differ without anyone having changed the spec.
+    pub(super) drifted: Vec<String>,
+    /// What is not as it should be, if anything.
+    pub(super) trouble: Option<Trouble>,
+}
+
+pub(super) async fn apply(
+    subject: &Subject,
+    interface: &DigitalMessagingInterface,
+    references: &References,
+    plan: Plan<InterfaceWrite>,
+    context: &Context,
+) -> Result<Applied, Stop> {
+    let before = match &references.holding {
+        Holding::Nothing => None,
+        Holding::Held(observed) | Holding::ToAdopt { target: observed, .. } => Some(observed.clone()),
+    };
+    let account = references.session.account().as_str().to_owned();
+    let basis = Basis {
+        account: &account,
+        revision: before.as_ref().map(|observed| observed.revision),
+        secrets: None,
+    };
+    if let Gate::Held(held) = approval::gate(
+        references.policy,
+        &plan,
+        subject,
+        basis,
+        interface.meta().annotations.as_ref(),
+    ) {
+        let drifted = plan
+            .changes
+            .iter()
+            .filter(|_| plan.drift)
+            .map(|change| change.field.clone())
+            .collect();
+        return Ok(Applied {
+            account,
+            observed: before,
+            intent: None,
+            plan: held.plan,
+            drifted,
+            trouble: Some(held.trouble),
+        });
+    }
+    keep_finalizer(subject, interface, references, context).await?;
+    let observed = match plan.write {
+        None => before,
+        Some(write) => {
+            if plan.drift {
+                tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
+            }
+            Some(references.session.ensure_interface(subject.requester(), write).await?)
+        }
+    };
+    Ok(Applied {
+        account,
+        observed,
+        intent: Some(plan.intent),
+        plan: None,
+        drifted: Vec::new(),
+        trouble: None,
+    })
+}
+
+/// The finalizer is on before anything is made that must be cleaned up, and the credential stays as long.
+async fn keep_finalizer(
+    subject: &Subject,
+    interface: &DigitalMessagingInterface,
+    references: &References,
+    context: &Context,
+) -> Result<(), Stop> {
+    let below = context.mirror.sum(&subject.node, Kind::Connection);
+    let by_default = context
+        .mirror
+        .credential(&subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
+        .is_some_and(|credential| credential.spec.default_policy().deletion == Some(Deletion::Delete));
+    let wanted = references.policy.deletion == Deletion::Delete
+        || below.finalizers > 0
+        || below.want_deletion > 0
+        || (by_default && below.inherit_deletion > 0);
+    if finalizer::set(&context.kubernetes, subject.node.kind.plural(), interface, wanted).await? {
+        // What comes next starts from the object as it is now.
+        return Err(Stop::Stale);
+    }
+    if wanted && !references.credential_stays {
+        let message = "waits until its ManagerCredential is protected from going first";
+        return Err(Trouble::new(Reason::CredentialNotReady, message).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What the status says. Computed purely, then written once if it differs.
+
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+
+use super::apply::Applied;
+use crate::{
+    api::{
+        ConditionType, DigitalMessagingInterface, DigitalMessagingInterfaceStatus, HasConditions, annotation,
+        interface::ConnectionCounts,
+    },
+    controller::{
+        Context, Next, Subject, holding,
+        reason::Reason,
+        report::{self, Readiness},
+        trouble::{Stop, Trouble},
+    },
+    desired::node::Kind,
+};
+
+/// Least time between two writes of nothing but counts.
+const COUNT_PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) async fn report(
+    subject: &Subject,
+    interface: &DigitalMessagingInterface,
+    context: &Context,
+    outcome: Result<Applied, Stop>,
+) -> Next {
+    let mut status = interface.status.clone().unwrap_or_default();
+    let next = match outcome {
+        Err(Stop::Stale) => return Next::Stale,
+        Err(Stop::Quiet) if interface.status.is_none() => return Next::Wait,
+        Err(Stop::Quiet) => Next::Wait,
+        Err(Stop::Trouble(trouble)) => {
+            report::set_conditions(
+                &mut status,
+                subject.generation,
+                holding::readiness_after(&trouble),
+                Some(&trouble),
+            );
+            report::next_after(Some(&trouble))
+        }
+        Ok(applied) => describe(&mut status, subject, applied),
+    };
+    if let Some(retry) = interface.annotations().get(annotation::RETRY) {
+        status.last_handled_retry = Some(retry.chars().take(256).collect());
+    }
+    let next = count(&mut status, interface, subject, context, next);
+    report::write(context, subject, interface, interface.status.as_ref(), &status, next).await
+}
+
+pub(super) async fn suspended(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Next {
+    let mut status = interface.status.clone().unwrap_or_default();
+    report::set_suspended(&mut status, subject.generation);
+    report::write(context, subject, interface, interface.status.as_ref(), &status, Next::Wait).await
+}
+
+fn describe(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, applied: Applied) -> Next {
+    let readiness = match &applied.observed {
+        Some(observed) => {
+            status.id = Some(observed.id.to_string());
+            status.account = Some(applied.account);
+            status.callback_url = Some(observed.callback_url.clone());
+            Readiness::Ready
+        }
+        None => Readiness::Unchanged,
+    };
+    if let Some(intent) = applied.intent {
+        status.last_applied = Some(holding::last_applied(intent));
+    }
+    status.plan = applied.plan;
+    set_drift(status, subject, applied.drifted);
+    report::set_conditions(status, subject.generation, readiness, applied.trouble.as_ref());
+    report::next_after(applied.trouble.as_ref())
+}
+
+fn set_drift(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, drifted: Vec<String>) {
+    if drifted.is_empty() {
+        status.drift = None;
+        status.clear_condition(ConditionType::Drifted);
+    } else {
+        let message = format!("changed at the manager: {}", drifted.join(", "));
+        report::set_condition(
+            status,
+            subject.generation,
+            ConditionType::Drifted,
+            true,
+            Reason::Differs,
+            &message,
+        );
+        status.drift = holding::drift(drifted, status.drift.as_ref());
+    }
+}
+
+/// Counts connections. A count alone is written at most every few seconds: thousands of connections may turn ready at once.
+fn count(
+    status: &mut DigitalMessagingInterfaceStatus,
+    interface: &DigitalMessagingInterface,
+    subject: &Subject,
+    context: &Context,
+    next: Next,
+) -> Next {
+    let below = context.mirror.sum(&subject.node, Kind::Connection);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let counts = Some(ConnectionCounts {
+        desired: number(below.total),
+        ready: number(below.ready),
+    });
+    if status.connections == counts {
+        return next;
+    }
+    let only_counts = interface.status.as_ref() == Some(&*status);
+    let mut counted = context
+        .memory
+        .counted
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let since = counted.get(&subject.node).map(Instant::elapsed);
+    if let Some(since) = since.filter(|since| only_counts && *since < COUNT_PAUSE) {
+        return match next {
+            Next::Wait | Next::Recheck => Next::After(COUNT_PAUSE.saturating_sub(since)),
+            sooner => sooner,
+        };
+    }
+    counted.insert(subject.node.clone(), Instant::now());
+    status.connections = counts;
+    next
+}
+
+/// What waits, for the report of an object that is being deleted.
+pub(super) fn waiting(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, trouble: &Trouble) {
+    report::set_conditions(status, subject.generation, Readiness::Unchanged, Some(trouble));
+}

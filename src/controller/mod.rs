@@ -1,0 +1,244 @@
+//! The controllers: one folder a kind, one file a step.
+//!
+//! A wake-up leads to a reconcile, and a reconcile reads as a list of steps: dereference, validate, plan, apply, publish,
+//! status. What stops it on the way is [`trouble`], which the error class alone maps to a [`reason`] and to when it is
+//! tried again. Dependants hear of their credential through [`accounts`].
+
+pub mod accounts;
+pub mod approval;
+pub mod connection;
+pub mod credential;
+pub mod holding;
+pub mod interface;
+pub mod invalid;
+pub mod parent;
+pub mod reason;
+pub mod report;
+pub mod trouble;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Resource, ResourceExt,
+    runtime::{
+        applier,
+        controller::{self, Action},
+        reflector::{ObjectRef, Store},
+    },
+};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    desired::{
+        Mirror,
+        facts::Watched,
+        node::{Kind, Node},
+    },
+    kubernetes::{client::Kubernetes, events::Events, installation::Installation, secrets::SecretReader},
+    manager::transport::Transport,
+    session::{Requester, health},
+    telemetry::metrics::{Metrics, ReconcileResult},
+};
+use accounts::Accounts;
+
+/// Everything a reconciler may use.
+pub struct Context {
+    /// What Kubernetes holds.
+    pub mirror: Arc<Mirror>,
+    /// Who holds which account.
+    pub accounts: Arc<Accounts>,
+    /// Writes to Kubernetes.
+    pub kubernetes: Kubernetes,
+    /// Values of Secrets.
+    pub secrets: SecretReader,
+    /// Events.
+    pub events: Events,
+    /// This installation.
+    pub installation: Installation,
+    /// HTTP to managers.
+    pub transport: Transport,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// What is remembered of an object between two reconciles, and may be lost.
+    pub memory: Memory,
+}
+
+/// When an object is reconciled next without being woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Not at all.
+    Wait,
+    /// In a while, in case a wake-up was missed: costs nothing when nothing has changed.
+    Recheck,
+    /// Soon, with growing waits: what it was based on has changed.
+    Stale,
+    /// With growing waits: the other side failed.
+    BackOff,
+    /// After this time.
+    After(Duration),
+}
+
+/// What is remembered of objects between two reconciles. All of it may be lost.
+#[derive(Default)]
+pub struct Memory {
+    attempts: Mutex<HashMap<Node, u32>>,
+    /// When the counts of an interface were last written.
+    pub counted: Mutex<HashMap<Node, Instant>>,
+    /// Versions of a Secret with outputs: the one that was there when we wrote it, and the one we left.
+    pub published: Mutex<HashMap<Node, [String; 2]>>,
+}
+
+impl Memory {
+    fn action(&self, node: &Node, next: Next) -> Action {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = match next {
+            Next::Stale | Next::BackOff => {
+                let attempt = attempts.entry(node.clone()).or_default();
+                *attempt = attempt.saturating_add(1);
+                let wait = health::wait(*attempt, None);
+                if next == Next::Stale { wait / 20 } else { wait }
+            }
+            Next::Wait => {
+                attempts.remove(node);
+                return Action::await_change();
+            }
+            Next::Recheck => {
+                attempts.remove(node);
+                health::spread(health::RECHECK)
+            }
+            Next::After(wait) => wait,
+        };
+        Action::requeue(wait)
+    }
+
+    fn forget(&self, node: &Node) {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+    }
+}
+
+impl Context {
+    /// Forgets an object that is gone.
+    fn forget(&self, node: &Node) {
+        self.memory.forget(node);
+        if node.kind == Kind::Credential {
+            self.accounts.release(node);
+        }
+    }
+}
+
+/// The object of a reconcile, by name.
+pub struct Subject {
+    /// Kind, namespace, name.
+    pub node: Node,
+    /// UID: tells two objects of a name apart.
+    pub uid: String,
+    /// Generation of its spec.
+    pub generation: i64,
+}
+
+impl Subject {
+    /// The subject for an object.
+    pub fn of(kind: Kind, object: &impl Resource<DynamicType = ()>) -> Self {
+        Self {
+            node: crate::desired::facts::node(kind, object),
+            uid: object.uid().unwrap_or_default(),
+            generation: object.meta().generation.unwrap_or_default(),
+        }
+    }
+
+    /// As a session knows it.
+    pub fn requester(&self) -> Requester {
+        Requester {
+            kind: self.node.kind.as_str(),
+            namespace: self.node.namespace.to_string(),
+            name: self.node.name.to_string(),
+        }
+    }
+}
+
+/// The reference of an object in an event.
+pub fn object_reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
+    object.object_ref(&())
+}
+
+#[derive(Debug, Error)]
+#[error("never")]
+struct Never;
+
+/// Runs one controller until `stop`; then finishes what is under way. The stream yields after each reconcile.
+pub fn run<K, F>(
+    kind: Kind,
+    store: Store<K>,
+    woken: mpsc::UnboundedReceiver<ObjectRef<K>>,
+    stop: CancellationToken,
+    context: Arc<Context>,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Copy + Send + Sync + 'static,
+    on_panic: impl AsyncFn(Arc<K>, Arc<Context>) + Copy + Send + Sync + 'static,
+) -> impl Stream<Item = ()>
+where
+    K: Watched,
+    K::DynamicType: Hash + Eq,
+    F: Future<Output = Next> + Send + 'static,
+{
+    let queue = tokio_stream_of(woken)
+        .map(Ok::<_, Infallible>)
+        .take_until(async move { stop.cancelled().await });
+    let gone = context.clone();
+    let reconciler = move |object: Arc<K>, context: Arc<Context>| {
+        Box::pin(async move {
+            let node = crate::desired::facts::node(kind, &*object);
+            let began = Instant::now();
+            // A task of its own: reconciles use all cores, and a panic is one object's failure.
+            let next = match tokio::spawn(reconcile(object.clone(), context.clone())).await {
+                Ok(next) => next,
+                Err(error) => {
+                    context.metrics.panicked(kind.plural());
+                    tracing::error!(object = %node, %error, "the reconciler failed");
+                    on_panic(object, context.clone()).await;
+                    Next::BackOff
+                }
+            };
+            let result = match next {
+                Next::Wait | Next::Recheck => ReconcileResult::Success,
+                Next::After(_) | Next::Stale => ReconcileResult::Requeue,
+                Next::BackOff => ReconcileResult::Error,
+            };
+            context.metrics.reconciled(kind.plural(), result, began.elapsed());
+            tracing::debug!(object = %node, ?next, "reconciled");
+            Ok::<_, Never>(context.memory.action(&node, next))
+        })
+    };
+    // Concurrency is bounded where it costs: by the session's budget towards a manager, by the client towards Kubernetes.
+    // A bound here would let one manager that hangs hold up the objects of all others.
+    applier(
+        reconciler,
+        |_, _: &Never, _| Action::await_change(),
+        context,
+        store,
+        queue,
+        controller::Config::default(),
+    )
+    .map(move |result| {
+        if let Err(controller::Error::ObjectNotFound(object)) = result {
+            let node = Node::new(kind, &object.namespace.unwrap_or_default(), &object.name);
+            if !gone.mirror.exists(&node) {
+                gone.forget(&node);
+            }
+        }
+    })
+}
+
+fn tokio_stream_of<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
+    futures::stream::poll_fn(move |context| receiver.poll_recv(context))
+}

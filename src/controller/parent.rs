@@ -1,0 +1,125 @@
+//! Looks up what an object refers to: a Secret, its credential's account. Shared by the dereference steps.
+
+use std::sync::Arc;
+
+use crate::{
+    api::{FINALIZER, ManagerCredential, label},
+    desired::node::{Kind, Node},
+    kubernetes::secrets::SecretData,
+    session::{Session, health::Health},
+};
+
+use super::{
+    Context,
+    accounts::Verdict,
+    reason::Reason,
+    trouble::{self, Stop, Trouble},
+};
+
+/// The values of a Secret that opted in.
+///
+/// # Errors
+/// Why not: there is none, or it does not opt in.
+pub async fn secret(owner: &Node, name: &str, context: &Context) -> Result<SecretData, Stop> {
+    let node = owner.sibling(Kind::Secret, name);
+    if let Some(meta) = context.mirror.secret(&node) {
+        let version = meta.metadata.resource_version.clone().unwrap_or_default();
+        match context.secrets.read(&node, &version).await {
+            Ok(Some(data)) => return Ok(data),
+            Ok(None) => {}
+            Err(error) => return Err(trouble::kubernetes_trouble(&error).into()),
+        }
+    }
+    match context.secrets.exists_unlabelled(&node).await {
+        Ok(true) => Err(Trouble::new(
+            Reason::SecretNotLabelled,
+            format!(
+                "Secret {name} does not let the operator read it: kubectl label secret --namespace {} {name} {}={}",
+                node.namespace,
+                label::CREDENTIALS,
+                label::TRUE
+            ),
+        )
+        .into()),
+        Ok(false) => {
+            let message = format!(
+                "there is no Secret {name}; create it with the label {}={}",
+                label::CREDENTIALS,
+                label::TRUE
+            );
+            Err(Trouble::new(Reason::SecretNotFound, message).into())
+        }
+        Err(error) => Err(trouble::kubernetes_trouble(&error).into()),
+    }
+}
+
+/// A value of a Secret.
+///
+/// # Errors
+/// If the key is missing or empty.
+pub fn value<'a>(secret: &'a SecretData, name: &str, key: &str) -> Result<&'a secrecy::SecretString, Trouble> {
+    secret.get(key).ok_or_else(|| {
+        Trouble::new(
+            Reason::SecretKeyMissing,
+            format!("Secret {name} has no value under key {key}; add it (UTF-8 text, not empty)"),
+        )
+    })
+}
+
+/// The session behind a credential, once its account has been seen as a whole.
+///
+/// `needed` says whether the dependant has something to do at the manager: if not, the parent's trouble is not its own.
+///
+/// # Errors
+/// Why there is none.
+pub fn session(credential: &Node, context: &Context, needed: bool) -> Result<Arc<Session>, Stop> {
+    let blocked = |reason: Reason, message: &str| {
+        if needed {
+            Stop::from(Trouble::new(
+                Reason::CredentialNotReady,
+                format!("ManagerCredential {}: {reason}: {message}", credential.name),
+            ))
+        } else {
+            Stop::Quiet
+        }
+    };
+    match context.accounts.verdict(credential) {
+        Verdict::Unknown => Err(Stop::Quiet),
+        Verdict::NotReady(reason, message) => Err(blocked(reason, &message)),
+        Verdict::Ready(session) => {
+            if session.mirror().is_complete() {
+                return Ok(session);
+            }
+            match session.health() {
+                Health::Starting | Health::Up => Err(Stop::Quiet),
+                Health::Down { cause, .. } | Health::Refused { cause } => {
+                    Err(blocked(trouble::reason(&cause.class), &cause.message))
+                }
+            }
+        }
+    }
+}
+
+/// Whether a parent carries our finalizer, so that it stays until what depends on it is cleaned up.
+pub fn stays(parent: &impl kube::Resource) -> bool {
+    parent
+        .meta()
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|finalizer| finalizer == FINALIZER)
+}
+
+/// The credential of a name.
+///
+/// # Errors
+/// If there is none.
+pub fn credential(node: &Node, context: &Context) -> Result<Arc<ManagerCredential>, Stop> {
+    context.mirror.credential(node).ok_or_else(|| {
+        Trouble::new(
+            Reason::CredentialNotFound,
+            format!("there is no ManagerCredential {} in namespace {}", node.name, node.namespace),
+        )
+        .into()
+    })
+}

@@ -1,0 +1,175 @@
+//! Turns the outcome of a reconcile into conditions, an event if something turned, and one status write if it differs.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, core::NamespaceResourceScope};
+use serde::Serialize;
+
+use crate::{
+    api::{Condition, ConditionStatus, ConditionType, HasConditions},
+    kubernetes::{client::WriteError, status},
+};
+
+use super::{
+    Context, Next, Subject, object_reference,
+    reason::{Gravity, Reason},
+    trouble::{Retry, Trouble},
+};
+
+/// Whether the object does what it is there for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It does not.
+    NotReady(Reason, String),
+    /// Nothing new is known: as it was.
+    Unchanged,
+}
+
+/// Sets the conditions that all kinds have.
+pub fn set_conditions(status: &mut impl HasConditions, generation: i64, readiness: Readiness, trouble: Option<&Trouble>) {
+    let mut setter = Setter { status, generation };
+    match readiness {
+        Readiness::Ready => setter.set(ConditionType::Ready, true, Reason::Ready, ""),
+        Readiness::NotReady(reason, message) => setter.set(ConditionType::Ready, false, reason, &message),
+        Readiness::Unchanged if setter.status.condition(ConditionType::Ready).is_none() => {
+            if let Some(trouble) = trouble {
+                setter.set(ConditionType::Ready, false, trouble.reason, &trouble.message);
+            }
+        }
+        Readiness::Unchanged => {}
+    }
+    match trouble {
+        None => {
+            setter.set(ConditionType::Synced, true, Reason::Synced, "");
+            setter.clear(ConditionType::Reconciling);
+            setter.clear(ConditionType::Stalled);
+        }
+        Some(Trouble { reason, message, .. }) => {
+            setter.set(ConditionType::Synced, false, *reason, message);
+            match reason.gravity() {
+                Gravity::Fine => {
+                    setter.clear(ConditionType::Reconciling);
+                    setter.clear(ConditionType::Stalled);
+                }
+                Gravity::Waiting => {
+                    setter.set(ConditionType::Reconciling, true, *reason, message);
+                    setter.clear(ConditionType::Stalled);
+                }
+                Gravity::Stalled => {
+                    setter.clear(ConditionType::Reconciling);
+                    setter.set(ConditionType::Stalled, true, *reason, message);
+                }
+            }
+        }
+    }
+}
+
+/// Says that nothing is changed because of `spec.suspend`, and leaves everything else as it is.
+pub fn set_suspended(status: &mut impl HasConditions, generation: i64) {
+    let mut setter = Setter { status, generation };
+    setter.set(
+        ConditionType::Reconciling,
+        false,
+        Reason::Suspended,
+        "spec.suspend is set: nothing is changed at the manager",
+    );
+}
+
+/// Sets one condition.
+pub fn set_condition(
+    status: &mut impl HasConditions,
+    generation: i64,
+    kind: ConditionType,
+    holds: bool,
+    reason: Reason,
+    message: &str,
+) {
+    Setter { status, generation }.set(kind, holds, reason, message);
+}
+
+struct Setter<'a, S> {
+    status: &'a mut S,
+    generation: i64,
+}
+
+impl<S: HasConditions> Setter<'_, S> {
+    fn set(&mut self, kind: ConditionType, holds: bool, reason: Reason, message: &str) {
+        self.status.set_condition(Condition {
+            type_: kind,
+            status: ConditionStatus::from(holds),
+            reason: reason.as_str().to_owned(),
+            message: message.to_owned(),
+            last_transition_time: Time(Timestamp::now()),
+            observed_generation: Some(self.generation),
+        });
+    }
+
+    fn clear(&mut self, kind: ConditionType) {
+        self.status.clear_condition(kind);
+    }
+}
+
+/// Writes the status if it differs, tells of a turn, and says when to go on.
+pub async fn write<K, S>(context: &Context, subject: &Subject, object: &K, before: Option<&S>, after: &S, next: Next) -> Next
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    S: HasConditions + PartialEq + Serialize,
+{
+    if before == Some(after) {
+        return next;
+    }
+    match status::write(&context.kubernetes, subject.node.kind.plural(), object, after).await {
+        Ok(version) => {
+            if let Some(version) = version {
+                context.mirror.wrote(subject.node.clone(), version);
+            }
+            tell(context, object, before, after);
+            next
+        }
+        // The event of the version that was in the way wakes the object, but it may have been here already.
+        Err(WriteError::Conflict) => Next::Stale,
+        Err(WriteError::Gone | WriteError::NotLeading) => Next::Wait,
+        Err(error) => {
+            tracing::warn!(object = %subject.node, %error, "cannot write the status");
+            Next::BackOff
+        }
+    }
+}
+
+/// One event when an object turns into trouble, into other trouble, or out of it.
+fn tell<K, S>(context: &Context, object: &K, before: Option<&S>, after: &S)
+where
+    K: Resource<DynamicType = ()>,
+    S: HasConditions,
+{
+    let synced = |status: &S| status.condition(ConditionType::Synced).cloned();
+    let (before, after) = (before.and_then(synced), synced(after));
+    let Some(after) = after else { return };
+    let in_trouble = after.status == ConditionStatus::False;
+    match before {
+        Some(before) if before.reason == after.reason => {}
+        None if !in_trouble => {}
+        Some(_) | None => {
+            let note = if after.message.is_empty() {
+                "the manager holds what is declared"
+            } else {
+                &after.message
+            };
+            context
+                .events
+                .publish(object_reference(object), in_trouble, &after.reason, note);
+        }
+    }
+}
+
+/// When to go on after trouble.
+pub fn next_after(trouble: Option<&Trouble>) -> Next {
+    match trouble.map(|trouble| trouble.retry) {
+        None => Next::Wait,
+        Some(Retry::OnChange) => Next::Recheck,
+        Some(Retry::BackOff) => Next::BackOff,
+        Some(Retry::After(wait)) => Next::After(wait),
+    }
+}

@@ -1,0 +1,230 @@
+//! The desired mirror: what Kubernetes holds of our kinds, and the reference graph over it.
+//!
+//! One watch a kind (and namespace) feeds a store *and* the [`graph`] through one [`pump`], which is the only place that
+//! sees deletes. What comes out are wake-ups: names of objects to reconcile. Reconcilers look objects up in the stores and
+//! use the graph only for who depends on whom.
+
+pub mod facts;
+pub mod graph;
+pub mod node;
+pub mod pump;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    core::{PartialObjectMeta, error_boundary::InvalidObject},
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
+    manager::values::RemoteId,
+};
+use graph::{Dependants, Facts, Graph, Interest};
+use node::{Kind, Node};
+
+/// Metadata of a Secret.
+pub type SecretMeta = PartialObjectMeta<Secret>;
+
+/// The desired mirror.
+pub struct Mirror {
+    /// `ManagerCredential`s.
+    pub credentials: Store<ManagerCredential>,
+    /// `DigitalMessagingInterface`s.
+    pub interfaces: Store<DigitalMessagingInterface>,
+    /// `ChannelConnection`s.
+    pub connections: Store<ChannelConnection>,
+    /// Secrets that opted in.
+    pub secrets: Store<SecretMeta>,
+    /// Secrets with outputs.
+    pub outputs: Store<SecretMeta>,
+    graph: RwLock<Graph>,
+    wakers: Wakers,
+    /// The version that our last status write left, by object: its event is not news.
+    written: Mutex<HashMap<Node, String>>,
+}
+
+/// Where wake-ups go, by kind. Unbounded, because nobody reads before all stores are ready; an applier merges repeats.
+#[derive(Clone)]
+pub struct Wakers {
+    /// To the controller of `ManagerCredential`.
+    pub credentials: mpsc::UnboundedSender<ObjectRef<ManagerCredential>>,
+    /// To the controller of `DigitalMessagingInterface`.
+    pub interfaces: mpsc::UnboundedSender<ObjectRef<DigitalMessagingInterface>>,
+    /// To the controller of `ChannelConnection`.
+    pub connections: mpsc::UnboundedSender<ObjectRef<ChannelConnection>>,
+    /// To whoever reports objects that cannot be parsed.
+    pub invalid: mpsc::UnboundedSender<(Node, InvalidObject)>,
+}
+
+impl Wakers {
+    /// Wakes the reconciler of an object.
+    fn wake(&self, node: &Node) {
+        // A controller that is gone ends the process elsewhere.
+        match node.kind {
+            Kind::Credential => drop(self.credentials.send(ObjectRef::new(&node.name).within(&node.namespace))),
+            Kind::Interface => drop(self.interfaces.send(ObjectRef::new(&node.name).within(&node.namespace))),
+            Kind::Connection => drop(self.connections.send(ObjectRef::new(&node.name).within(&node.namespace))),
+            Kind::Secret | Kind::Output => {}
+        }
+    }
+}
+
+/// Stores that the mirror reads; their writers belong to the pumps.
+pub struct Stores {
+    /// `ManagerCredential`s.
+    pub credentials: Store<ManagerCredential>,
+    /// `DigitalMessagingInterface`s.
+    pub interfaces: Store<DigitalMessagingInterface>,
+    /// `ChannelConnection`s.
+    pub connections: Store<ChannelConnection>,
+    /// Secrets that opted in.
+    pub secrets: Store<SecretMeta>,
+    /// Secrets with outputs.
+    pub outputs: Store<SecretMeta>,
+}
+
+impl Mirror {
+    /// A mirror over these stores.
+    pub fn new(stores: Stores, wakers: Wakers) -> Self {
+        let Stores {
+            credentials,
+            interfaces,
+            connections,
+            secrets,
+            outputs,
+        } = stores;
+        Self {
+            credentials,
+            interfaces,
+            connections,
+            secrets,
+            outputs,
+            graph: RwLock::default(),
+            wakers,
+            written: Mutex::default(),
+        }
+    }
+
+    /// Waits until all stores are complete. No reconciler may run before, or it would take for missing what is not read yet.
+    pub async fn ready(&self) -> bool {
+        let ready = futures::future::join5(
+            self.credentials.wait_until_ready(),
+            self.interfaces.wait_until_ready(),
+            self.connections.wait_until_ready(),
+            self.secrets.wait_until_ready(),
+            self.outputs.wait_until_ready(),
+        )
+        .await;
+        ready.0.is_ok() && ready.1.is_ok() && ready.2.is_ok() && ready.3.is_ok() && ready.4.is_ok()
+    }
+
+    /// A `ManagerCredential`.
+    pub fn credential(&self, node: &Node) -> Option<Arc<ManagerCredential>> {
+        self.credentials.get(&ObjectRef::new(&node.name).within(&node.namespace))
+    }
+
+    /// A `DigitalMessagingInterface`.
+    pub fn interface(&self, node: &Node) -> Option<Arc<DigitalMessagingInterface>> {
+        self.interfaces.get(&ObjectRef::new(&node.name).within(&node.namespace))
+    }
+
+    /// A `ChannelConnection`.
+    pub fn connection(&self, node: &Node) -> Option<Arc<ChannelConnection>> {
+        self.connections.get(&ObjectRef::new(&node.name).within(&node.namespace))
+    }
+
+    /// Metadata of a Secret that opted in.
+    pub fn secret(&self, node: &Node) -> Option<Arc<SecretMeta>> {
+        self.secrets.get(&ObjectRef::new(&node.name).within(&node.namespace))
+    }
+
+    /// Metadata of a Secret with outputs.
+    pub fn output(&self, node: &Node) -> Option<Arc<SecretMeta>> {
+        self.outputs.get(&ObjectRef::new(&node.name).within(&node.namespace))
+    }
+
+    /// Whether an object exists, of whatever kind.
+    pub fn exists(&self, node: &Node) -> bool {
+        self.graph(|graph| graph.contains(node))
+    }
+
+    /// The objects that refer to `node`.
+    pub fn dependants(&self, node: &Node) -> BTreeSet<Node> {
+        self.graph(|graph| graph.dependants(node).collect())
+    }
+
+    /// The objects that refer to `node`, directly or over others.
+    pub fn all_dependants(&self, node: &Node) -> BTreeSet<Node> {
+        self.graph(|graph| graph.all_dependants(node))
+    }
+
+    /// The sum over the dependants of `kind`.
+    pub fn sum(&self, node: &Node, kind: Kind) -> Dependants {
+        self.graph(|graph| graph.sum(node, kind))
+    }
+
+    /// Who cares about a remote object by its ID or natural key.
+    pub fn interested(&self, interest: &Interest) -> BTreeSet<Node> {
+        self.graph(|graph| graph.interested(interest).collect())
+    }
+
+    /// The remote IDs that the statuses of these objects remember.
+    pub fn remembered(&self, nodes: &BTreeSet<Node>) -> Vec<RemoteId> {
+        nodes
+            .iter()
+            .filter_map(|node| match node.kind {
+                Kind::Interface => self.interface(node)?.status.as_ref()?.id.clone(),
+                Kind::Connection => self.connection(node)?.status.as_ref()?.id.clone(),
+                _ => None,
+            })
+            .filter_map(|id| id.parse().ok())
+            .collect()
+    }
+
+    /// Wakes objects.
+    pub fn wake<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
+        for node in nodes {
+            self.wakers.wake(node);
+        }
+    }
+
+    /// Remembers the version that a status write of ours left, so that its event wakes nobody in vain.
+    pub fn wrote(&self, node: Node, resource_version: String) {
+        self.written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(node, resource_version);
+    }
+
+    fn is_own_write(&self, node: &Node, resource_version: Option<&str>) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        resource_version.is_some() && written.get(node).map(String::as_str) == resource_version
+    }
+
+    fn graph<T>(&self, look: impl FnOnce(&Graph) -> T) -> T {
+        look(&self.graph.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes an object into the graph and wakes whom it concerns.
+    fn put(&self, node: &Node, facts: Facts, resource_version: Option<&str>) {
+        let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).put(node, facts);
+        if !self.is_own_write(node, resource_version) {
+            self.wakers.wake(node);
+        }
+        self.wake(&woken);
+    }
+
+    /// Takes an object out of the graph and wakes whom it concerns.
+    fn remove(&self, node: &Node) {
+        let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        // The reconciler of an object that is gone is not run, but whoever keeps something for it must hear.
+        self.wake(&woken);
+    }
+}

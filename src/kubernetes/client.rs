@@ -1,0 +1,94 @@
+//! The client, and the one gate that all writes pass.
+
+use std::sync::Arc;
+
+use kube::{Client, Config, client::ClientBuilder};
+use thiserror::Error;
+
+use super::lease::Leadership;
+use crate::telemetry::metrics::Metrics;
+
+/// Why a write did not happen.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// This process does not lead (any more).
+    #[error("this process is not the leader")]
+    NotLeading,
+    /// The object has changed since it was read: what was computed from it is stale.
+    #[error("the object has changed meanwhile")]
+    Conflict,
+    /// The object, or its namespace, is going or gone: nothing to do.
+    #[error("the object or its namespace is being deleted")]
+    Gone,
+    /// There is an object of that name already.
+    #[error("an object of that name exists already")]
+    AlreadyExists,
+    /// Anything else.
+    #[error("the Kubernetes API refused a write: {0}")]
+    Api(#[source] Box<kube::Error>),
+}
+
+/// A client and what every write needs.
+#[derive(Clone)]
+pub struct Kubernetes {
+    /// The client.
+    pub client: Client,
+    /// Whether this process may write.
+    pub leadership: Arc<Leadership>,
+    /// Where writes are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Kubernetes {
+    /// Makes a write if this process leads, and sorts its errors.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write<T>(
+        &self,
+        resource: &'static str,
+        verb: &'static str,
+        write: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, WriteError> {
+        if self.leadership.permit().is_none() {
+            return Err(WriteError::NotLeading);
+        }
+        let outcome = write.await.map_err(sort);
+        let result = match &outcome {
+            Ok(_) => "ok",
+            Err(WriteError::Conflict | WriteError::AlreadyExists) => "conflict",
+            Err(WriteError::Gone) => "gone",
+            Err(_) => "error",
+        };
+        self.metrics.kubernetes_write(resource, verb, result);
+        outcome
+    }
+}
+
+fn sort(error: kube::Error) -> WriteError {
+    let kube::Error::Api(status) = &error else {
+        return WriteError::Api(Box::new(error));
+    };
+    let terminating = status
+        .details
+        .as_ref()
+        .is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"));
+    match (status.code, status.reason.as_str()) {
+        (404, _) => WriteError::Gone,
+        (403, _) if terminating => WriteError::Gone,
+        (409, "AlreadyExists") => WriteError::AlreadyExists,
+        (409, _) => WriteError::Conflict,
+        // A precondition on the UID that does not hold: another object of the name.
+        (422, "Invalid") if status.message.contains("uid") && status.message.contains("Precondition") => WriteError::Gone,
+        _ => WriteError::Api(Box::new(error)),
+    }
+}
+
+/// A client without retries of its own: those of the library go on for minutes, behind the back of back-off and deadlines.
+///
+/// # Errors
+/// If TLS or authentication cannot be set up.
+pub fn client(mut config: Config) -> kube::Result<Client> {
+    config.default_retry = false;
+    Ok(ClientBuilder::try_from(config)?.build())
+}

@@ -1,0 +1,11 @@
+//! The edge towards the Kubernetes API: small pieces of I/O, each readable at a glance.
+
+pub mod client;
+pub mod events;
+pub mod finalizer;
+pub mod installation;
+pub mod lease;
+pub mod outputs;
+pub mod preflight;
+pub mod secrets;
+pub mod status;

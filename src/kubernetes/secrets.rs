@@ -1,0 +1,113 @@
+//! Reads Secrets that opted in.
+//!
+//! Only metadata is watched; a value is read when it is needed, and kept in memory for as long as its version is current.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
+use secrecy::SecretString;
+
+use crate::{api::label, desired::node::Node};
+
+/// The values of a Secret, and which version of it they are.
+#[derive(Clone)]
+pub struct SecretData {
+    /// UID of the Secret.
+    pub uid: String,
+    /// Version of the Secret.
+    pub resource_version: String,
+    values: Arc<BTreeMap<String, SecretString>>,
+}
+
+impl SecretData {
+    /// The value of a key, without the line break that files end with. `None` if it is missing, empty or not UTF-8.
+    pub fn get(&self, key: &str) -> Option<&SecretString> {
+        self.values.get(key)
+    }
+}
+
+/// Reads values of Secrets, each version once.
+pub struct SecretReader {
+    client: Client,
+    cache: Mutex<HashMap<Node, SecretData>>,
+}
+
+/// Secrets whose values are kept at most; more start over.
+const MAX_CACHED: usize = 1024;
+
+impl SecretReader {
+    /// A reader.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// The values of a Secret whose current version is `resource_version`. `None` if it is gone or does not opt in any more.
+    ///
+    /// # Errors
+    /// If the Kubernetes API cannot be asked.
+    pub async fn read(&self, node: &Node, resource_version: &str) -> kube::Result<Option<SecretData>> {
+        if let Some(cached) = self
+            .cache()
+            .get(node)
+            .filter(|cached| cached.resource_version == resource_version)
+        {
+            return Ok(Some(cached.clone()));
+        }
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &node.namespace);
+        let Some(secret) = api.get_opt(&node.name).await? else {
+            return Ok(None);
+        };
+        // Between the watch and this read the label may have been taken away.
+        if secret.labels().get(label::CREDENTIALS).map(String::as_str) != Some(label::TRUE) {
+            return Ok(None);
+        }
+        let data = SecretData {
+            uid: secret.uid().unwrap_or_default(),
+            resource_version: secret.resource_version().unwrap_or_default(),
+            values: Arc::new(values(secret)),
+        };
+        let mut cache = self.cache();
+        if cache.len() >= MAX_CACHED {
+            cache.clear();
+        }
+        cache.insert(node.clone(), data.clone());
+        Ok(Some(data))
+    }
+
+    /// Whether there is a Secret of that name, which then does not opt in: metadata only.
+    ///
+    /// # Errors
+    /// If the Kubernetes API cannot be asked.
+    pub async fn exists_unlabelled(&self, node: &Node) -> kube::Result<bool> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &node.namespace);
+        match api.get_metadata(&node.name).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<Node, SecretData>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn values(secret: Secret) -> BTreeMap<String, SecretString> {
+    secret
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(key, value)| {
+            let text = String::from_utf8(value.0).ok()?;
+            let text = text.trim_end_matches(['\r', '\n']);
+            (!text.is_empty()).then(|| (key, SecretString::from(text)))
+        })
+        .collect()
+}
