@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::unwrap_in_result,
+    clippy::similar_names,
     reason = "this is a test"
 )]
 
