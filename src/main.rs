@@ -1,1 +1,57 @@
-fn main() {}
+//! The command line: thin, everything it does is in the library.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks to its caller")]
+
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Parser;
+use digital_messaging_operator::{
+    cli::{Cli, Command, Run},
+    generate, kubernetes::client, operator,
+    telemetry::{logs, metrics::Metrics},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(run) => run_operator(&run),
+        Command::Crds => generate::crds().map(|manifests| print!("{manifests}")).map_err(Into::into),
+        Command::Generate { root } => generate::write_files(&root).map_err(Into::into),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("digital-messaging-operator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run_operator(run: &Run) -> Result<(), Box<dyn Error + Send + Sync>> {
+    logs::start(run.log_format, &run.log_filter)?;
+    let mut config = kube::Config::infer().await.map_err(|error| format!("no way to a Kubernetes API found: {error}"))?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    let settings = run.settings(&config.default_namespace);
+    let client = client::client(config, run.max_kubernetes_requests.into())?;
+    let listener =
+        TcpListener::bind(run.listen).await.map_err(|error| format!("cannot listen on {} (--listen): {error}", run.listen))?;
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked.cancel();
+    });
+    let outcome = operator::run(settings, client, listener, Arc::new(Metrics::default()), stop).await;
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "the operator ends");
+    }
+    outcome.map_err(Into::into)
+}

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use tokio_util::task::TaskTracker;
@@ -96,19 +97,15 @@ pub struct Accounts {
     permit: Permit,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
+    /// See [`Settings::recheck`].
+    pub recheck: Duration,
     /// Sessions talk back through this; set once, right after creation.
     listener: OnceLock<Arc<Wake>>,
 }
 
 impl Accounts {
     /// No account yet.
-    pub fn new(
-        mirror: Arc<Mirror>,
-        installation: String,
-        permit: Permit,
-        metrics: Arc<Metrics>,
-        tasks: TaskTracker,
-    ) -> Arc<Self> {
+    pub fn new(mirror: Arc<Mirror>, installation: String, permit: Permit, metrics: Arc<Metrics>, tasks: TaskTracker, recheck: Duration) -> Arc<Self> {
         let accounts = Arc::new(Self {
             inner: Mutex::default(),
             mirror,
@@ -116,6 +113,7 @@ impl Accounts {
             permit,
             metrics,
             tasks,
+            recheck,
             listener: OnceLock::new(),
         });
         // Weak, or accounts and sessions would keep each other alive.

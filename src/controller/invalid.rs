@@ -20,9 +20,7 @@ use crate::{
 pub async fn run(
     mut found: mpsc::UnboundedReceiver<(Node, InvalidObject)>,
     context: &Context,
-    leading: impl Future<Output = ()>,
 ) {
-    leading.await;
     while let Some((node, invalid)) = found.recv().await {
         tracing::warn!(object = %node, error = invalid.error, "an object cannot be read by this version");
         if let Err(error) = report(&node, &invalid, context).await {

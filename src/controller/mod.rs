@@ -89,8 +89,8 @@ pub enum Next {
 }
 
 /// What is remembered of objects between two reconciles. All of it may be lost.
-#[derive(Default)]
 pub struct Memory {
+    recheck: Duration,
     attempts: Mutex<HashMap<Node, u32>>,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
@@ -99,6 +99,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Nothing is remembered yet. `recheck`: see [`Next::Recheck`].
+    pub fn new(recheck: Duration) -> Self {
+        Self { recheck, attempts: Mutex::default(), counted: Mutex::default(), published: Mutex::default() }
+    }
+
     fn action(&self, node: &Node, next: Next) -> Action {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = match next {
@@ -114,7 +119,7 @@ impl Memory {
             }
             Next::Recheck => {
                 attempts.remove(node);
-                health::spread(health::RECHECK)
+                health::spread(self.recheck)
             }
             Next::After(wait) => wait,
         };

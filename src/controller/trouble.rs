@@ -138,6 +138,10 @@ impl From<WriteError> for Stop {
         match error {
             WriteError::Conflict | WriteError::AlreadyExists => Self::Stale,
             WriteError::Gone | WriteError::NotLeading => Self::Quiet,
+            WriteError::Timeout => {
+                let trouble = Trouble::new(Reason::KubernetesUnavailable, "the Kubernetes API did not answer a write in time");
+                Trouble { retry: Retry::BackOff, ..trouble }.into()
+            }
             WriteError::Api(error) => kubernetes_trouble(&error).into(),
         }
     }

@@ -11,7 +11,10 @@ pub mod pump;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use k8s_openapi::api::core::v1::Secret;
@@ -45,11 +48,13 @@ pub struct Mirror {
     pub outputs: Store<SecretMeta>,
     graph: RwLock<Graph>,
     wakers: Wakers,
+    /// Whether wake-ups are wanted: a standby only keeps its stores warm.
+    waking: AtomicBool,
     /// The version that our last status write left, by object: its event is not news.
     written: Mutex<HashMap<Node, String>>,
 }
 
-/// Where wake-ups go, by kind. Unbounded, because nobody reads before all stores are ready; an applier merges repeats.
+/// Where wake-ups go, by kind. Unbounded, because a pump must not wait for a reconciler; an applier merges repeats.
 #[derive(Clone)]
 pub struct Wakers {
     /// To the controller of `ManagerCredential`.
@@ -107,6 +112,7 @@ impl Mirror {
             outputs,
             graph: RwLock::default(),
             wakers,
+            waking: AtomicBool::new(false),
             written: Mutex::default(),
         }
     }
@@ -189,9 +195,21 @@ impl Mirror {
 
     /// Wakes objects.
     pub fn wake<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
-        for node in nodes {
-            self.wakers.wake(node);
+        if self.waking.load(Ordering::Acquire) {
+            for node in nodes {
+                self.wakers.wake(node);
+            }
         }
+    }
+
+    /// From now on wake-ups are passed on. All objects are woken once.
+    pub fn start_waking(&self) {
+        self.waking.store(true, Ordering::Release);
+        let credentials = self.credentials.state().into_iter().map(|it| facts::node(Kind::Credential, &*it));
+        let interfaces = self.interfaces.state().into_iter().map(|it| facts::node(Kind::Interface, &*it));
+        let connections = self.connections.state().into_iter().map(|it| facts::node(Kind::Connection, &*it));
+        let all: Vec<Node> = credentials.chain(interfaces).chain(connections).collect();
+        self.wake(&all);
     }
 
     /// Remembers the version that a status write of ours left, so that its event wakes nobody in vain.
@@ -215,7 +233,7 @@ impl Mirror {
     fn put(&self, node: &Node, facts: Facts, resource_version: Option<&str>) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).put(node, facts);
         if !self.is_own_write(node, resource_version) {
-            self.wakers.wake(node);
+            self.wake([node]);
         }
         self.wake(&woken);
     }
@@ -224,7 +242,8 @@ impl Mirror {
     fn remove(&self, node: &Node) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
-        // The reconciler of an object that is gone is not run, but whoever keeps something for it must hear.
+        // The reconciler of an object that is gone is not run, but whoever keeps something for it hears.
+        self.wake([node]);
         self.wake(&woken);
     }
 }

@@ -1,9 +1,11 @@
 //! The client, and the one gate that all writes pass.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{Client, Config, client::ClientBuilder};
 use thiserror::Error;
+use tokio::time::timeout;
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 use super::lease::Leadership;
 use crate::telemetry::metrics::Metrics;
@@ -23,10 +25,16 @@ pub enum WriteError {
     /// There is an object of that name already.
     #[error("an object of that name exists already")]
     AlreadyExists,
+    /// No answer in time.
+    #[error("the Kubernetes API did not answer a write in time")]
+    Timeout,
     /// Anything else.
     #[error("the Kubernetes API refused a write: {0}")]
     Api(#[source] Box<kube::Error>),
 }
+
+/// Time for one write. One that is given up may still arrive: every write is over a version, so it does no harm.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client and what every write needs.
 #[derive(Clone)]
@@ -53,7 +61,7 @@ impl Kubernetes {
         if self.leadership.permit().is_none() {
             return Err(WriteError::NotLeading);
         }
-        let outcome = write.await.map_err(sort);
+        let outcome = timeout(WRITE_TIMEOUT, write).await.map_or(Err(WriteError::Timeout), |written| written.map_err(sort));
         let result = match &outcome {
             Ok(_) => "ok",
             Err(WriteError::Conflict | WriteError::AlreadyExists) => "conflict",
@@ -84,11 +92,11 @@ fn sort(error: kube::Error) -> WriteError {
     }
 }
 
-/// A client without retries of its own: those of the library go on for minutes, behind the back of back-off and deadlines.
+/// A client with at most `concurrent` requests under way, and without retries of its own: those of the library go on for minutes, behind the back of back-off and deadlines.
 ///
 /// # Errors
 /// If TLS or authentication cannot be set up.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+pub fn client(mut config: Config, concurrent: usize) -> kube::Result<Client> {
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?.build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&GlobalConcurrencyLimitLayer::new(concurrent)).build())
 }

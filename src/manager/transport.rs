@@ -73,7 +73,7 @@ fn not_public(host: &str) -> Error {
     Error::new(
         Class::NotAllowed,
         format!(
-            "host {host} has an address that is not public; an operator started with --allow-private-manager-hosts may call it"
+            "host {host} has an address that is not public; an operator started with --allow-private-hosts may call it"
         ),
     )
 }

@@ -12,8 +12,6 @@ use crate::manager::error::{Class, Error, Outage};
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts to reach a manager that is down.
 const MAX_WAIT: Duration = Duration::from_secs(300);
-/// How often credentials that were refused are tried again without any change.
-pub const RECHECK: Duration = Duration::from_secs(600);
 /// Calls in a row that must fail before all others are held back.
 const FAILURES: u32 = 3;
 

@@ -77,6 +77,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Upper bound between two looks at the account.
     pub observe_interval: Duration,
+    /// How often credentials that were refused are tried again without any change.
+    pub recheck: Duration,
 }
 
 /// Why a request was not carried out.

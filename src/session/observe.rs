@@ -43,7 +43,7 @@ pub(super) async fn run(shared: &Shared) {
                 let health = shared.state().health.after_failure(error, Instant::now());
                 let pause = match &health {
                     Health::Down { next, .. } => next.saturating_duration_since(Instant::now()),
-                    _ => health::spread(health::RECHECK),
+                    _ => health::spread(shared.state().settings.recheck),
                 };
                 shared.set_health(health);
                 pause

@@ -1,4 +1,5 @@
 //! What the operator tells about itself.
 
+pub mod health;
 pub mod logs;
 pub mod metrics;

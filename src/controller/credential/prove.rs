@@ -27,7 +27,7 @@ pub(super) async fn prove(
     secret_version: String,
     context: &Context,
 ) -> Result<Proven, Stop> {
-    let settings = settings(&credential.spec);
+    let settings = settings(&credential.spec, context);
     let print = fingerprint(subject, &access, context);
     if let Some(proven) = context.accounts.proven(&subject.node).filter(|proven| proven.access == print) {
         proven.session.configure(settings);
@@ -104,7 +104,7 @@ fn fingerprint(subject: &Subject, access: &Access, context: &Context) -> String 
     context.installation.fingerprint.of(&subject.uid, parts.map(str::as_bytes))
 }
 
-fn settings(spec: &api::ManagerCredentialSpec) -> Settings {
+fn settings(spec: &api::ManagerCredentialSpec, context: &Context) -> Settings {
     let limit = spec.rate_limit;
     Settings {
         limits: Limits {
@@ -113,5 +113,6 @@ fn settings(spec: &api::ManagerCredentialSpec) -> Settings {
             max_concurrent: NonZeroU32::new(spec.max_concurrent_requests()).unwrap_or(NonZeroU32::MIN),
         },
         observe_interval: spec.observe_interval(),
+        recheck: context.accounts.recheck,
     }
 }

@@ -1,0 +1,167 @@
+//! The command line.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    desired::pump::Scope,
+    manager::{transport::HostPolicy, values::Insecure},
+    operator::{Settings, default_identity},
+    telemetry::logs::LogFormat,
+};
+
+/// Declares digital messaging: credentials, interfaces and channel connections of a messaging manager.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator.
+    Run(Box<Run>),
+    /// Print the custom resource definitions.
+    Crds,
+    /// Write all generated files of a checkout of this project: crds/ and the tables in docs/.
+    Generate {
+        /// Root of the checkout.
+        #[arg(long, default_value = ".")]
+        root: PathBuf,
+    },
+}
+
+/// Options of `run`. Each is also an environment variable.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Namespaces to watch, separated by commas. Default: all.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub namespaces: Vec<String>,
+
+    /// The operator's own namespace, for its Lease and its installation Secret. Default: that of its service account or kubeconfig.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Name of this installation: the first part of every external reference at a manager. Default: generated once and kept
+    /// in Secret digital-messaging-operator-installation. Changing it orphans what was made under the old name.
+    #[arg(long, env = "INSTALLATION", value_name = "NAME", value_parser = parse_installation)]
+    pub installation: Option<String>,
+
+    /// Who this process is among the replicas. Default: the pod's name and a random part.
+    #[arg(long, env = "LEADER_ELECTION_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+
+    /// Manager hosts that may be called, separated by commas; `*.example.com` allows all names below it. Default: any public host.
+    #[arg(long, env = "ALLOWED_MANAGER_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    pub allowed_manager_hosts: Vec<String>,
+
+    /// Also call managers whose address is not public: loopback, private and link-local ranges.
+    #[arg(long, env = "ALLOW_PRIVATE_HOSTS")]
+    pub allow_private_hosts: bool,
+
+    /// Also accept http where https is required. For tests and sandboxes only: keys travel unprotected.
+    #[arg(long, env = "ALLOW_INSECURE_ENDPOINTS")]
+    pub allow_insecure_endpoints: bool,
+
+    /// How often something that waits is looked at again although nothing is known to have changed, e.g. 10m. From 10s.
+    #[arg(long, env = "RECHECK_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = parse_recheck)]
+    pub recheck_interval: Duration,
+
+    /// Requests to the Kubernetes API that may be under way at the same time.
+    #[arg(long, env = "MAX_KUBERNETES_REQUESTS", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=1024))]
+    pub max_kubernetes_requests: u16,
+
+    /// Address for /livez, /readyz and /metrics.
+    #[arg(long, env = "LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+
+    /// Which log lines to write: a level (error, warn, info, debug, trace), also for single modules as in `info,kube=debug`.
+    #[arg(long, env = "LOG_FILTER", value_name = "FILTER", default_value = "info")]
+    pub log_filter: String,
+}
+
+impl Run {
+    /// The settings; `default_namespace` is that of the service account or kubeconfig.
+    pub fn settings(&self, default_namespace: &str) -> Settings {
+        let names: BTreeSet<String> = self.namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        Settings {
+            scope: if names.is_empty() { Scope::Cluster } else { Scope::Namespaces(names) },
+            namespace: self.namespace.clone().unwrap_or_else(|| default_namespace.to_owned()),
+            installation: self.installation.clone(),
+            identity: self.identity.clone().unwrap_or_else(default_identity),
+            hosts: HostPolicy {
+                allowed: self.allowed_manager_hosts.iter().map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect(),
+                private: self.allow_private_hosts,
+                insecure: if self.allow_insecure_endpoints { Insecure::Allowed } else { Insecure::Refused },
+            },
+            recheck: self.recheck_interval,
+        }
+    }
+}
+
+fn parse_installation(raw: &str) -> Result<String, String> {
+    let valid = (1..=63).contains(&raw.len()) && raw.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if valid { Ok(raw.to_owned()) } else { Err("must have 1 to 63 characters of a-z, 0-9 and '-'".to_owned()) }
+}
+
+fn parse_recheck(raw: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = raw.parse().map_err(|error| format!("must be a duration like 90s or 10m: {error}"))?;
+    let duration = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
+    if duration < Duration::from_secs(10) { Err("must be at least 10s".to_owned()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Run {
+        let all = ["digital-messaging-operator", "run"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Run(run) => *run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_dangerous_is_off_by_default() {
+        let settings = run(&[]).settings("messaging");
+        assert_eq!(settings.scope, Scope::Cluster);
+        assert_eq!(settings.namespace, "messaging");
+        assert!(!settings.hosts.private && settings.hosts.insecure == Insecure::Refused && settings.hosts.allowed.is_empty());
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas() {
+        let settings = run(&["--namespaces", "a, b,", "--allowed-manager-hosts", "m.example,*.eu.example"]).settings("x");
+        assert_eq!(settings.scope, Scope::Namespaces(["a".to_owned(), "b".to_owned()].into()));
+        assert_eq!(settings.hosts.allowed, ["m.example", "*.eu.example"]);
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_what_would_be_good() {
+        for (flag, value, expected) in [
+            ("--installation", "a/b", "a-z"),
+            ("--recheck-interval", "1s", "at least 10s"),
+            ("--recheck-interval", "soon", "90s"),
+            ("--max-kubernetes-requests", "1", "8"),
+        ] {
+            let error = Cli::try_parse_from(["digital-messaging-operator", "run", flag, value]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

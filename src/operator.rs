@@ -1,0 +1,243 @@
+//! Puts the parts together and runs them: pumps, leader election, controllers, health endpoints.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::BoxFuture};
+use kube::{Client, runtime::reflector::store::Writer};
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    controller::{Context, Memory, accounts::Accounts, connection, credential, interface, invalid, run as run_controller},
+    desired::{
+        Mirror, Stores, Wakers,
+        node::Kind,
+        pump::{Scope, pump_resource, pump_secrets},
+    },
+    kubernetes::{
+        client::Kubernetes,
+        events::Events,
+        installation::{self, InstallationError},
+        lease::{Candidate, Leadership, Lost},
+        preflight::{self, PreflightError},
+        secrets::SecretReader,
+    },
+    manager::transport::{HostPolicy, Transport},
+    telemetry::{health, metrics::Metrics},
+};
+
+/// How the operator runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespaces to watch.
+    pub scope: Scope,
+    /// The operator's own namespace: Lease and installation Secret.
+    pub namespace: String,
+    /// Name of the installation; default: generated once and kept in the own namespace.
+    pub installation: Option<String>,
+    /// Who this process is among the replicas.
+    pub identity: String,
+    /// Which managers may be called.
+    pub hosts: HostPolicy,
+    /// How often something that waits is looked at again although nothing is known to have changed.
+    pub recheck: Duration,
+}
+
+/// Why the operator ended by itself.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It cannot work here.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// Its own Secret cannot be used.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// Another process leads now. Ending is how this one starts over.
+    #[error("lost leadership: {0}")]
+    LeadershipLost(#[source] Lost),
+    /// A part that must not end has ended.
+    #[error("{0} ended unexpectedly")]
+    Ended(&'static str),
+    /// The health endpoints cannot be served.
+    #[error("cannot serve health and metrics: {0}")]
+    Serve(#[source] std::io::Error),
+}
+
+/// How long what is under way may take to finish at the end: a call to a manager takes at most 20 s.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Runs until `stop`, then finishes what is under way and gives the lease back.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(settings: Settings, client: Client, listener: TcpListener, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
+    let health = health::Health::default();
+    let serving = stop.child_token();
+    let server = tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
+    let outcome = lead(settings, client, health, metrics, &stop).await;
+    serving.cancel();
+    let served = server.await.unwrap_or(Ok(()));
+    outcome.and(served.map_err(RunError::Serve))
+}
+
+async fn lead(settings: Settings, client: Client, health: health::Health, metrics: Arc<Metrics>, stop: &CancellationToken) -> Result<(), RunError> {
+    preflight::check(&client, &settings.scope, &settings.namespace).await?;
+    let installation = installation::load(&client, &settings.namespace, settings.installation.as_deref()).await?;
+    tracing::info!(installation = installation.name, identity = settings.identity, "starting");
+    let leadership = Arc::new(Leadership::new(installation.name.clone()));
+    let kubernetes = Kubernetes { client: client.clone(), leadership: leadership.clone(), metrics: metrics.clone() };
+
+    let (mirror, woken, pumps) = mirror(&settings.scope, &client, &metrics);
+    let mut background: JoinSet<&'static str> = JoinSet::new();
+    for pump in pumps {
+        background.spawn(pump);
+    }
+    let (events, send_events) = Events::new(client.clone(), settings.identity.clone(), leadership.clone(), metrics.clone());
+    background.spawn(async move {
+        send_events.await;
+        "sending events"
+    });
+
+    tokio::select! {
+        ready = mirror.ready() => if !ready { return Err(RunError::Ended("a watch")) },
+        ended = background.join_next() => return Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
+        () = stop.cancelled() => return Ok(()),
+    }
+    health.set_ready();
+
+    let mut candidate = Candidate::new(client.clone(), &settings.namespace, settings.identity.clone(), &leadership);
+    tokio::select! {
+        () = candidate.acquire() => metrics.set_leader(true),
+        ended = background.join_next() => return Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
+        () = stop.cancelled() => return Ok(()),
+    }
+
+    let tasks = TaskTracker::new();
+    let permit = { let leadership = leadership.clone(); Arc::new(move || leadership.permit()) };
+    let accounts = Accounts::new(mirror.clone(), installation.name.clone(), permit, metrics.clone(), tasks.clone(), settings.recheck);
+    let context = Arc::new(Context {
+        mirror: mirror.clone(),
+        accounts: accounts.clone(),
+        secrets: SecretReader::new(client.clone()),
+        kubernetes,
+        events,
+        installation,
+        transport: Transport::new(settings.hosts),
+        metrics: metrics.clone(),
+        memory: Memory::new(settings.recheck),
+    });
+    let finish = CancellationToken::new();
+    let controllers = controllers(woken, &context, &finish);
+    tokio::pin!(controllers);
+    mirror.start_waking();
+
+    let outcome = tokio::select! {
+        lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),
+        ended = background.join_next() => Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
+        () = &mut controllers => Err(RunError::Ended("a controller")),
+        () = stop.cancelled() => Ok(()),
+    };
+    if outcome.is_ok() {
+        tracing::info!("finishing what is under way");
+        finish.cancel();
+        let drained = async {
+            tokio::select! {
+                () = async { (&mut controllers).await; accounts.close(); tasks.close(); tasks.wait().await; } => true,
+                // The lease must not end meanwhile.
+                _ = candidate.hold() => false,
+            }
+        };
+        if !timeout(GRACE, drained).await.unwrap_or(false) {
+            tracing::warn!("not everything that was under way has finished");
+        }
+        candidate.release().await;
+    }
+    metrics.set_leader(false);
+    outcome
+}
+
+/// Wake-ups, by controller.
+struct Woken {
+    credentials: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ManagerCredential>>,
+    interfaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::DigitalMessagingInterface>>,
+    connections: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ChannelConnection>>,
+    invalid: mpsc::UnboundedReceiver<(crate::desired::node::Node, kube::core::error_boundary::InvalidObject)>,
+}
+
+type Pump = BoxFuture<'static, &'static str>;
+
+fn mirror(scope: &Scope, client: &Client, metrics: &Arc<Metrics>) -> (Arc<Mirror>, Woken, Vec<Pump>) {
+    let (credentials, interfaces, connections) = (Writer::new(()), Writer::new(()), Writer::new(()));
+    let (secrets, outputs) = (Writer::new(()), Writer::new(()));
+    let stores = Stores {
+        credentials: credentials.as_reader(),
+        interfaces: interfaces.as_reader(),
+        connections: connections.as_reader(),
+        secrets: secrets.as_reader(),
+        outputs: outputs.as_reader(),
+    };
+    let ((wake_credentials, woken_credentials), (wake_interfaces, woken_interfaces)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let ((wake_connections, woken_connections), (report_invalid, invalid)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let wakers = Wakers { credentials: wake_credentials, interfaces: wake_interfaces, connections: wake_connections, invalid: report_invalid };
+    let mirror = Arc::new(Mirror::new(stores, wakers));
+    let named = |name: &'static str, pump: BoxFuture<'static, ()>| -> Pump {
+        Box::pin(async move {
+            pump.await;
+            name
+        })
+    };
+    let parts = || (scope.clone(), client.clone(), mirror.clone(), metrics.clone());
+    let pumps = vec![
+        named("the watch of ManagerCredentials", { let (s, c, m, t) = parts(); Box::pin(async move { pump_resource(Kind::Credential, &s, &c, credentials, m, t).await }) }),
+        named("the watch of DigitalMessagingInterfaces", { let (s, c, m, t) = parts(); Box::pin(async move { pump_resource(Kind::Interface, &s, &c, interfaces, m, t).await }) }),
+        named("the watch of ChannelConnections", { let (s, c, m, t) = parts(); Box::pin(async move { pump_resource(Kind::Connection, &s, &c, connections, m, t).await }) }),
+        named("the watch of Secrets", { let (s, c, m, t) = parts(); Box::pin(async move { pump_secrets(Kind::Secret, &s, &c, secrets, m, t).await }) }),
+        named("the watch of outputs", { let (s, c, m, t) = parts(); Box::pin(async move { pump_secrets(Kind::Output, &s, &c, outputs, m, t).await }) }),
+    ];
+    let woken = Woken { credentials: woken_credentials, interfaces: woken_interfaces, connections: woken_connections, invalid };
+    (mirror, woken, pumps)
+}
+
+/// All controllers; ends when `finish` is asked for and what is under way has finished.
+fn controllers(woken: Woken, context: &Arc<Context>, finish: &CancellationToken) -> impl Future<Output = ()> + use<> {
+    let credentials = run_controller(
+        Kind::Credential,
+        context.mirror.credentials.clone(),
+        woken.credentials,
+        finish.clone(),
+        context.clone(),
+        credential::reconcile,
+        credential::panicked,
+    );
+    let interfaces = run_controller(
+        Kind::Interface,
+        context.mirror.interfaces.clone(),
+        woken.interfaces,
+        finish.clone(),
+        context.clone(),
+        interface::reconcile,
+        interface::panicked,
+    );
+    let connections = run_controller(
+        Kind::Connection,
+        context.mirror.connections.clone(),
+        woken.connections,
+        finish.clone(),
+        context.clone(),
+        connection::reconcile,
+        connection::panicked,
+    );
+    let (context, finish) = (context.clone(), finish.clone());
+    let invalid = async move { finish.run_until_cancelled(invalid::run(woken.invalid, &context)).await };
+    async move {
+        tokio::join!(credentials.for_each(|()| async {}), interfaces.for_each(|()| async {}), connections.for_each(|()| async {}), invalid);
+    }
+}
+
+/// The name of this process among the replicas: the pod's name and something that another process does not have.
+pub fn default_identity() -> String {
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let host = environment.get("POD_NAME").or_else(|| environment.get("HOSTNAME")).map_or("operator", String::as_str);
+    format!("{host}_{}", uuid::Uuid::new_v4().simple())
+}
