@@ -1,6 +1,9 @@
 //! The channel types and their settings. Secrets are apart: see [`crate::connection::ConnectionSpec::secrets`].
 
-#![expect(clippy::doc_markdown, reason = "WhatsApp is a name, and readers of the OpenAPI description see these texts")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "WhatsApp is a name, and readers of the OpenAPI description see these texts"
+)]
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -235,15 +238,17 @@ pub struct WhatsApp {
 
 /// Who carries WhatsApp messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+#[serde(rename_all = "camelCase", tag = "type")]
 pub enum WhatsAppProvider {
     /// Twilio.
+    #[serde(rename_all = "camelCase")]
     Twilio {
         /// `AC` and 32 hexadecimal digits.
         #[schema(pattern = "^AC[0-9a-f]{32}$")]
         account_sid: String,
     },
     /// Meta's Cloud API.
+    #[serde(rename_all = "camelCase")]
     CloudApi {
         /// Meta's ID of the phone number.
         #[schema(pattern = "^[0-9]{1,32}$")]

@@ -31,7 +31,7 @@ pub struct ConnectionSpec {
     pub display_name: String,
     /// The channel and its settings.
     pub channel: Channel,
-    /// Secrets of the channel by name, as [`Channel::required_secrets`] lists them. Written, never read back.
+    /// Secrets of the channel by name; the text of each channel lists its own. Written, never read back.
     /// In a merge patch only the names that are there change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(write_only)]

@@ -14,6 +14,7 @@
 //! | [`secret`] | secret values that do not print themselves |
 //! | [`signing`] | API key and JWT authentication of a request |
 //! | [`header`] | header names |
+//! | [`openapi`] | the description of all of it |
 //!
 //! The generated description is `contract/openapi.yaml`.
 
@@ -23,6 +24,7 @@ pub mod channel;
 pub mod connection;
 pub mod header;
 pub mod interface;
+pub mod openapi;
 pub mod problem;
 pub mod secret;
 pub mod signing;
