@@ -30,7 +30,9 @@ tools: ## Build etcd, kube-apiserver and kubectl into build/tools (unless KUBEBU
 
 generate: ## Write the generated files: crds/, contract/openapi.yaml, the tables in docs/
 	@$(CARGO) run --quiet -- generate
-	@$(CARGO) run --quiet -p digital-messaging-contract --bin openapi
+	@mkdir -p build
+	@$(CARGO) run --quiet -p digital-messaging-contract > build/openapi.yaml
+	@mv build/openapi.yaml contract/openapi.yaml
 
 fmt: ## Format the code
 	@$(CARGO) fmt --all

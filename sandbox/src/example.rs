@@ -34,7 +34,7 @@ impl Example {
         let mut accounts = Vec::new();
         let credentials: Vec<_> = of_kind(&manifests, "ManagerCredential").map(DynamicObject::clone).collect();
         for credential in credentials {
-            let account = open_account(&mut manifests, &credential, manager)?;
+            let account = open_account(&mut manifests, &credential, manager).await?;
             make_what_is_adopted(&mut manifests, &credential.name_any(), &account).await?;
             accounts.push(account);
         }
@@ -42,7 +42,11 @@ impl Example {
     }
 }
 
-fn open_account(manifests: &mut Manifests, credential: &DynamicObject, manager: &ReferenceManager) -> Result<ManagerAccount> {
+async fn open_account(
+    manifests: &mut Manifests,
+    credential: &DynamicObject,
+    manager: &ReferenceManager,
+) -> Result<ManagerAccount> {
     let name = credential.name_any();
     let method = match text(&credential.data, "/spec/authentication/method") {
         Some("APIKey") => AuthenticationMethod::ApiKey,
@@ -53,13 +57,17 @@ fn open_account(manifests: &mut Manifests, credential: &DynamicObject, manager: 
         .with_context(|| format!("{name} names no Secret"))?
         .to_owned();
     let issued = manager.create_credential(method)?;
+    let account = manager.account(&issued)?;
 
-    let target = find(manifests, "ManagerCredential", &name)?;
-    let endpoint = target
+    let target = find(manifests, "ManagerCredential", &name)?
         .data
-        .pointer_mut("/spec/manager/digitalMessaging/endpoint")
-        .with_context(|| format!("{name} has no endpoint"))?;
-    *endpoint = manager.url().into();
+        .pointer_mut("/spec/manager/digitalMessaging")
+        .and_then(Value::as_object_mut)
+        .with_context(|| format!("{name} names no manager"))?;
+    target.insert("endpoint".to_owned(), manager.url().into());
+    if target.contains_key("region") {
+        target.insert("region".to_owned(), account.identity().await?.region.into());
+    }
 
     let values = find(manifests, "Secret", &secret)?
         .data
@@ -68,7 +76,7 @@ fn open_account(manifests: &mut Manifests, credential: &DynamicObject, manager: 
         .with_context(|| format!("Secret {secret} has no stringData"))?;
     values.insert("managerId".to_owned(), issued.manager_id.clone().into());
     values.insert("managerKey".to_owned(), issued.manager_key.expose().into());
-    manager.account(&issued)
+    Ok(account)
 }
 
 /// Interfaces first: a connection made by hand needs one.

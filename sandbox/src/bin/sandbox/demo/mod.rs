@@ -4,6 +4,7 @@ mod report;
 mod resources;
 
 use std::{
+    collections::BTreeMap,
     fs,
     process::ExitCode,
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use crate::{
     interrupt::Interrupts,
     terminal::{line, progress, step},
 };
-use resources::Resources;
+use resources::{Kinds, Resources};
 
 const OPERATOR_NAMESPACE: &str = "digital-messaging-operator";
 
@@ -100,33 +101,37 @@ impl Demo {
         Ok(resources)
     }
 
+    /// Tells each change of an object's state once.
     async fn wait_until_ready(&self, within: Duration) -> Result<Resources> {
+        let kinds = Kinds::discover(&self.client).await?;
         let start = Instant::now();
-        let mut ready = Vec::new();
-        let mut quiet_since = start;
+        let mut heartbeat = start;
+        let mut told = BTreeMap::new();
         loop {
-            let resources = Resources::list(&self.client).await?;
-            for resource in resources.iter().filter(|resource| resource.is_ready()) {
-                let label = resource.label();
-                if !ready.contains(&label) {
-                    progress(&format!("✓ {label} Ready ({:.1} s)", start.elapsed().as_secs_f32()));
-                    quiet_since = Instant::now();
-                    ready.push(label);
+            let resources = Resources::list(&kinds).await?;
+            for resource in resources.iter() {
+                let state = resource.state();
+                if told.get(&resource.label()) != Some(&state) {
+                    progress(&format!(
+                        "{:5.1} s  {}: {state}",
+                        start.elapsed().as_secs_f32(),
+                        resource.label()
+                    ));
+                    told.insert(resource.label(), state);
                 }
             }
             if resources.all_ready() || start.elapsed() > within {
                 return Ok(resources);
             }
-            if quiet_since.elapsed() > Duration::from_secs(5) {
-                quiet_since = Instant::now();
-                for resource in resources.iter().filter(|resource| !resource.is_ready()) {
-                    progress(&format!("  … {}: {}", resource.label(), resource.trouble()));
-                }
+            if heartbeat.elapsed() > Duration::from_secs(10) {
+                heartbeat = Instant::now();
+                let waiting = resources.iter().filter(|resource| !resource.is_ready()).count();
+                progress(&format!("{:5.1} s  … {waiting} not Ready yet", start.elapsed().as_secs_f32()));
             }
             if let Some(failure) = self.ended_part() {
                 return Err(failure);
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn resources(resources: &Resources) {
 pub(crate) fn reasons(resources: &Resources) {
     heading("Not Ready");
     for resource in resources.iter().filter(|resource| !resource.is_ready()) {
-        line(&format!("  {}: {}", resource.label(), resource.trouble()));
+        line(&format!("  {}: {}", resource.label(), resource.state()));
     }
 }
 

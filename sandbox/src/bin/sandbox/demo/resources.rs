@@ -13,6 +13,9 @@ const GROUP: &str = "digitalmessaging.io";
 const VERSION: &str = "v1alpha1";
 const KINDS: [&str; 3] = ["ManagerCredential", "DigitalMessagingInterface", "ChannelConnection"];
 
+/// Where the custom resources are listed.
+pub(crate) struct Kinds(Vec<(&'static str, Api<DynamicObject>)>);
+
 pub(crate) struct Resources(Vec<Resource>);
 
 pub(crate) struct Resource {
@@ -23,12 +26,21 @@ pub(crate) struct Resource {
     pub(crate) output_secret: Option<String>,
 }
 
-impl Resources {
-    pub(crate) async fn list(client: &Client) -> Result<Self> {
-        let mut resources = Vec::new();
+impl Kinds {
+    pub(crate) async fn discover(client: &Client) -> Result<Self> {
+        let mut kinds = Vec::new();
         for kind in KINDS {
             let (resource, _) = discovery::pinned_kind(client, &GroupVersionKind::gvk(GROUP, VERSION, kind)).await?;
-            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            kinds.push((kind, Api::all_with(client.clone(), &resource)));
+        }
+        Ok(Self(kinds))
+    }
+}
+
+impl Resources {
+    pub(crate) async fn list(kinds: &Kinds) -> Result<Self> {
+        let mut resources = Vec::new();
+        for (kind, api) in &kinds.0 {
             let list = api
                 .list(&ListParams::default())
                 .await
@@ -69,19 +81,24 @@ impl Resource {
         format!("{} {}/{}", self.kind, self.namespace, self.name)
     }
 
-    fn condition(&self, condition_type: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.type_ == condition_type)
-    }
-
+    /// Ready, and nothing is left to be done.
     pub(crate) fn is_ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|ready| ready.status == "True")
+        self.unmet().is_none()
     }
 
-    /// Why it is not Ready.
-    pub(crate) fn trouble(&self) -> String {
-        match self.condition("Ready") {
-            Some(ready) => ready.to_string(),
-            None => "the operator has not reported yet".to_owned(),
+    /// `Ready`, or what is not and why.
+    pub(crate) fn state(&self) -> String {
+        self.unmet().unwrap_or_else(|| "Ready".to_owned())
+    }
+
+    fn unmet(&self) -> Option<String> {
+        for wanted in ["Ready", "Synced"] {
+            match self.conditions.iter().find(|condition| condition.type_ == wanted) {
+                Some(condition) if condition.status == "True" => {}
+                Some(condition) => return Some(condition.to_string()),
+                None => return Some("not reported on yet".to_owned()),
+            }
         }
+        None
     }
 }
