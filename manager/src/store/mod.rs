@@ -30,6 +30,7 @@ use sqlx::{
 };
 use thiserror::Error;
 use tokio::sync::watch;
+use tracing::warn;
 
 pub(crate) use document::Document;
 pub use epochs::WriteRecord;
@@ -43,6 +44,9 @@ use signals::Signals;
 
 /// How long a connection waits for another process (the credentials command) to finish its write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request waits for a connection before it is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections for reads. SQLite reads are short; more than a few only compete for the processor.
 const READERS: u32 = 4;
@@ -80,11 +84,13 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let writer = SqlitePoolOptions::new()
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_connections(1)
             .connect_with(options.clone())
             .await?;
         sqlx::migrate!("src/store/migrations").run(&writer).await?;
         let reader = SqlitePoolOptions::new()
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_connections(READERS)
             .connect_with(options)
             .await?;
@@ -139,7 +145,16 @@ fn make_private(file: &Path) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    options.open(file).map(drop)
+    let opened = options.open(file)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if opened.metadata()?.permissions().mode() & 0o077 != 0 {
+            warn!(file = %file.display(), "others can read the database file, which holds Manager Keys");
+        }
+    }
+    drop(opened);
+    Ok(())
 }
 
 /// SQLite has no unsigned integers. A revision never gets anywhere near the limit.
