@@ -54,7 +54,7 @@ impl Conforming<'_> {
             reply.body
         );
         if let Some(reference) = response["$ref"].as_str() {
-            response = self.document.pointer(&reference[1..]).unwrap().clone();
+            response = self.document.pointer(reference.strip_prefix('#').unwrap()).unwrap().clone();
         }
         for header in response["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
             assert!(reply.headers.contains_key(header), "{name} {status} has no {header}");
@@ -204,7 +204,7 @@ async fn a_refusal_at_the_door_fits_too() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "\"inventedByTheTest\" is a required property")]
+#[should_panic(expected = "inventedByTheTest")]
 async fn a_deviation_is_found() {
     let fixture = Fixture::start().await;
     let mut document = serde_json::to_value(openapi::document().unwrap()).unwrap();
