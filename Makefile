@@ -21,7 +21,6 @@ demo: tools ## Start everything, apply the examples, show what came of it (ARGS=
 test: tools lint deny ## Check formatting, lints, dependencies and generated files; run all tests on a real API server
 	@echo 'test: compiling the tests (some minutes the first time)'
 	@$(CARGO) test --workspace --no-run
-	@$(CARGO) build --workspace --bins
 	@$(SANDBOX) exec -- $(CARGO) test --workspace
 	@echo 'test: all passed'
 
