@@ -1,10 +1,5 @@
 //! The channel types and their settings. Secrets are apart: see [`crate::connection::ConnectionSpec::secrets`].
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "WhatsApp is a name, and readers of the OpenAPI description see these texts"
-)]
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
