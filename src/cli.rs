@@ -91,16 +91,34 @@ pub struct Run {
 impl Run {
     /// The settings; `default_namespace` is that of the service account or kubeconfig.
     pub fn settings(&self, default_namespace: &str) -> Settings {
-        let names: BTreeSet<String> = self.namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        let names: BTreeSet<String> = self
+            .namespaces
+            .iter()
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect();
         Settings {
-            scope: if names.is_empty() { Scope::Cluster } else { Scope::Namespaces(names) },
+            scope: if names.is_empty() {
+                Scope::Cluster
+            } else {
+                Scope::Namespaces(names)
+            },
             namespace: self.namespace.clone().unwrap_or_else(|| default_namespace.to_owned()),
             installation: self.installation.clone(),
             identity: self.identity.clone().unwrap_or_else(default_identity),
             hosts: HostPolicy {
-                allowed: self.allowed_manager_hosts.iter().map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect(),
+                allowed: self
+                    .allowed_manager_hosts
+                    .iter()
+                    .map(|host| host.trim().to_owned())
+                    .filter(|host| !host.is_empty())
+                    .collect(),
                 private: self.allow_private_hosts,
-                insecure: if self.allow_insecure_endpoints { Insecure::Allowed } else { Insecure::Refused },
+                insecure: if self.allow_insecure_endpoints {
+                    Insecure::Allowed
+                } else {
+                    Insecure::Refused
+                },
             },
             recheck: self.recheck_interval,
         }
@@ -109,13 +127,23 @@ impl Run {
 
 fn parse_installation(raw: &str) -> Result<String, String> {
     let valid = (1..=63).contains(&raw.len()) && raw.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if valid { Ok(raw.to_owned()) } else { Err("must have 1 to 63 characters of a-z, 0-9 and '-'".to_owned()) }
+    if valid {
+        Ok(raw.to_owned())
+    } else {
+        Err("must have 1 to 63 characters of a-z, 0-9 and '-'".to_owned())
+    }
 }
 
 fn parse_recheck(raw: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = raw.parse().map_err(|error| format!("must be a duration like 90s or 10m: {error}"))?;
+    let span: jiff::SignedDuration = raw
+        .parse()
+        .map_err(|error| format!("must be a duration like 90s or 10m: {error}"))?;
     let duration = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
-    if duration < Duration::from_secs(10) { Err("must be at least 10s".to_owned()) } else { Ok(duration) }
+    if duration < Duration::from_secs(10) {
+        Err("must be at least 10s".to_owned())
+    } else {
+        Ok(duration)
+    }
 }
 
 #[cfg(test)]
@@ -160,7 +188,9 @@ mod tests {
             ("--recheck-interval", "soon", "90s"),
             ("--max-kubernetes-requests", "1", "8"),
         ] {
-            let error = Cli::try_parse_from(["digital-messaging-operator", "run", flag, value]).unwrap_err().to_string();
+            let error = Cli::try_parse_from(["digital-messaging-operator", "run", flag, value])
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -1,12 +1,18 @@
 //! The command line: thin, everything it does is in the library.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks to its caller")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where the program talks to its caller"
+)]
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use digital_messaging_operator::{
     cli::{Cli, Command, Run},
-    generate, kubernetes::client, operator,
+    generate,
+    kubernetes::client,
+    operator,
     telemetry::{logs, metrics::Metrics},
 };
 use tokio::{
@@ -33,12 +39,15 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run_operator(run: &Run) -> Result<(), Box<dyn Error + Send + Sync>> {
     logs::start(run.log_format, &run.log_filter)?;
-    let mut config = kube::Config::infer().await.map_err(|error| format!("no way to a Kubernetes API found: {error}"))?;
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| format!("no way to a Kubernetes API found: {error}"))?;
     config.connect_timeout = Some(Duration::from_secs(5));
     let settings = run.settings(&config.default_namespace);
     let client = client::client(config, run.max_kubernetes_requests.into())?;
-    let listener =
-        TcpListener::bind(run.listen).await.map_err(|error| format!("cannot listen on {} (--listen): {error}", run.listen))?;
+    let listener = TcpListener::bind(run.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {} (--listen): {error}", run.listen))?;
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let asked = stop.clone();

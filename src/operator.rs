@@ -71,22 +71,38 @@ const GRACE: Duration = Duration::from_secs(25);
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(settings: Settings, client: Client, listener: TcpListener, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
+pub async fn run(
+    settings: Settings,
+    client: Client,
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let health = health::Health::default();
     let serving = stop.child_token();
     let server = tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
-    let outcome = lead(settings, client, health, metrics, &stop).await;
+    let outcome = Box::pin(lead(settings, client, health, metrics, &stop)).await;
     serving.cancel();
-    let served = server.await.unwrap_or(Ok(()));
-    outcome.and(served.map_err(RunError::Serve))
+    let ended = server.await.unwrap_or(Ok(()));
+    outcome.and(ended.map_err(RunError::Serve))
 }
 
-async fn lead(settings: Settings, client: Client, health: health::Health, metrics: Arc<Metrics>, stop: &CancellationToken) -> Result<(), RunError> {
+async fn lead(
+    settings: Settings,
+    client: Client,
+    health: health::Health,
+    metrics: Arc<Metrics>,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
     preflight::check(&client, &settings.scope, &settings.namespace).await?;
     let installation = installation::load(&client, &settings.namespace, settings.installation.as_deref()).await?;
     tracing::info!(installation = installation.name, identity = settings.identity, "starting");
     let leadership = Arc::new(Leadership::new(installation.name.clone()));
-    let kubernetes = Kubernetes { client: client.clone(), leadership: leadership.clone(), metrics: metrics.clone() };
+    let kubernetes = Kubernetes {
+        client: client.clone(),
+        leadership: leadership.clone(),
+        metrics: metrics.clone(),
+    };
 
     let (mirror, woken, pumps) = mirror(&settings.scope, &client, &metrics);
     let mut background: JoinSet<&'static str> = JoinSet::new();
@@ -114,8 +130,18 @@ async fn lead(settings: Settings, client: Client, health: health::Health, metric
     }
 
     let tasks = TaskTracker::new();
-    let permit = { let leadership = leadership.clone(); Arc::new(move || leadership.permit()) };
-    let accounts = Accounts::new(mirror.clone(), installation.name.clone(), permit, metrics.clone(), tasks.clone(), settings.recheck);
+    let permit = {
+        let leadership = leadership.clone();
+        Arc::new(move || leadership.permit())
+    };
+    let accounts = Accounts::new(
+        mirror.clone(),
+        installation.name.clone(),
+        permit,
+        metrics.clone(),
+        tasks.clone(),
+        settings.recheck,
+    );
     let context = Arc::new(Context {
         mirror: mirror.clone(),
         accounts: accounts.clone(),
@@ -177,9 +203,16 @@ fn mirror(scope: &Scope, client: &Client, metrics: &Arc<Metrics>) -> (Arc<Mirror
         secrets: secrets.as_reader(),
         outputs: outputs.as_reader(),
     };
-    let ((wake_credentials, woken_credentials), (wake_interfaces, woken_interfaces)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-    let ((wake_connections, woken_connections), (report_invalid, invalid)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-    let wakers = Wakers { credentials: wake_credentials, interfaces: wake_interfaces, connections: wake_connections, invalid: report_invalid };
+    let ((wake_credentials, woken_credentials), (wake_interfaces, woken_interfaces)) =
+        (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let ((wake_connections, woken_connections), (report_invalid, invalid)) =
+        (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let wakers = Wakers {
+        credentials: wake_credentials,
+        interfaces: wake_interfaces,
+        connections: wake_connections,
+        invalid: report_invalid,
+    };
     let mirror = Arc::new(Mirror::new(stores, wakers));
     let named = |name: &'static str, pump: BoxFuture<'static, ()>| -> Pump {
         Box::pin(async move {
@@ -189,13 +222,33 @@ fn mirror(scope: &Scope, client: &Client, metrics: &Arc<Metrics>) -> (Arc<Mirror
     };
     let parts = || (scope.clone(), client.clone(), mirror.clone(), metrics.clone());
     let pumps = vec![
-        named("the watch of ManagerCredentials", { let (s, c, m, t) = parts(); Box::pin(async move { pump_resource(Kind::Credential, &s, &c, credentials, m, t).await }) }),
-        named("the watch of DigitalMessagingInterfaces", { let (s, c, m, t) = parts(); Box::pin(async move { pump_resource(Kind::Interface, &s, &c, interfaces, m, t).await }) }),
-        named("the watch of ChannelConnections", { let (s, c, m, t) = parts(); Box::pin(async move { pump_resource(Kind::Connection, &s, &c, connections, m, t).await }) }),
-        named("the watch of Secrets", { let (s, c, m, t) = parts(); Box::pin(async move { pump_secrets(Kind::Secret, &s, &c, secrets, m, t).await }) }),
-        named("the watch of outputs", { let (s, c, m, t) = parts(); Box::pin(async move { pump_secrets(Kind::Output, &s, &c, outputs, m, t).await }) }),
+        named("the watch of ManagerCredentials", {
+            let (s, c, m, t) = parts();
+            Box::pin(async move { pump_resource(Kind::Credential, &s, &c, credentials, m, t).await })
+        }),
+        named("the watch of DigitalMessagingInterfaces", {
+            let (s, c, m, t) = parts();
+            Box::pin(async move { pump_resource(Kind::Interface, &s, &c, interfaces, m, t).await })
+        }),
+        named("the watch of ChannelConnections", {
+            let (s, c, m, t) = parts();
+            Box::pin(async move { pump_resource(Kind::Connection, &s, &c, connections, m, t).await })
+        }),
+        named("the watch of Secrets", {
+            let (s, c, m, t) = parts();
+            Box::pin(async move { pump_secrets(Kind::Secret, &s, &c, secrets, m, t).await })
+        }),
+        named("the watch of outputs", {
+            let (s, c, m, t) = parts();
+            Box::pin(async move { pump_secrets(Kind::Output, &s, &c, outputs, m, t).await })
+        }),
     ];
-    let woken = Woken { credentials: woken_credentials, interfaces: woken_interfaces, connections: woken_connections, invalid };
+    let woken = Woken {
+        credentials: woken_credentials,
+        interfaces: woken_interfaces,
+        connections: woken_connections,
+        invalid,
+    };
     (mirror, woken, pumps)
 }
 
@@ -231,13 +284,21 @@ fn controllers(woken: Woken, context: &Arc<Context>, finish: &CancellationToken)
     let (context, finish) = (context.clone(), finish.clone());
     let invalid = async move { finish.run_until_cancelled(invalid::run(woken.invalid, &context)).await };
     async move {
-        tokio::join!(credentials.for_each(|()| async {}), interfaces.for_each(|()| async {}), connections.for_each(|()| async {}), invalid);
+        tokio::join!(
+            credentials.for_each(|()| async {}),
+            interfaces.for_each(|()| async {}),
+            connections.for_each(|()| async {}),
+            invalid
+        );
     }
 }
 
 /// The name of this process among the replicas: the pod's name and something that another process does not have.
 pub fn default_identity() -> String {
     let environment: BTreeMap<String, String> = std::env::vars().collect();
-    let host = environment.get("POD_NAME").or_else(|| environment.get("HOSTNAME")).map_or("operator", String::as_str);
+    let host = environment
+        .get("POD_NAME")
+        .or_else(|| environment.get("HOSTNAME"))
+        .map_or("operator", String::as_str);
     format!("{host}_{}", uuid::Uuid::new_v4().simple())
 }

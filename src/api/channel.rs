@@ -1,7 +1,5 @@
 //! The channels a connection can carry. The vocabulary is that of the manager contract, field by field.
 
-#![expect(clippy::doc_markdown, reason = "WhatsApp is a name, and users read these texts")]
-
 use std::fmt;
 
 use kube::KubeSchema;

@@ -105,7 +105,14 @@ pub struct Accounts {
 
 impl Accounts {
     /// No account yet.
-    pub fn new(mirror: Arc<Mirror>, installation: String, permit: Permit, metrics: Arc<Metrics>, tasks: TaskTracker, recheck: Duration) -> Arc<Self> {
+    pub fn new(
+        mirror: Arc<Mirror>,
+        installation: String,
+        permit: Permit,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+        recheck: Duration,
+    ) -> Arc<Self> {
         let accounts = Arc::new(Self {
             inner: Mutex::default(),
             mirror,
@@ -132,12 +139,11 @@ impl Accounts {
 
     /// Takes a verdict on a credential, and wakes its dependants if it is news.
     pub fn judge(&self, credential: &Node, verdict: Verdict) {
-        let before = self
-            .inner()
-            .verdicts
-            .insert(credential.clone(), verdict.clone())
-            .unwrap_or(Verdict::Unknown);
-        if before.differs(&verdict) {
+        let differs = self.verdict(credential).differs(&verdict);
+        let before = self.inner().verdicts.insert(credential.clone(), verdict);
+        // Outside the lock: it may be the last handle of a session.
+        drop(before);
+        if differs {
             self.mirror.wake(&self.mirror.all_dependants(credential));
         }
     }

@@ -13,14 +13,12 @@ use super::{Context, reason::Reason};
 use crate::{
     api::{GROUP, VERSION},
     desired::node::Node,
+    kubernetes::client::WriteError,
     manager::error::one_line,
 };
 
 /// Reports objects that do not parse, one after the other. Ends with the pumps.
-pub async fn run(
-    mut found: mpsc::UnboundedReceiver<(Node, InvalidObject)>,
-    context: &Context,
-) {
+pub async fn run(mut found: mpsc::UnboundedReceiver<(Node, InvalidObject)>, context: &Context) {
     while let Some((node, invalid)) = found.recv().await {
         tracing::warn!(object = %node, error = invalid.error, "an object cannot be read by this version");
         if let Err(error) = report(&node, &invalid, context).await {
@@ -78,9 +76,8 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> kube
     let params = PatchParams::default();
     let write = api.patch_status(&node.name, &params, &patch);
     match context.kubernetes.write(node.kind.plural(), "patch_status", write).await {
-        Ok(_) => Ok(()),
-        Err(crate::kubernetes::client::WriteError::Api(error)) => Err(*error),
-        // It has changed or gone: the watch tells.
-        Err(_) => Ok(()),
+        Err(WriteError::Api(error)) => Err(*error),
+        // Written; or it has changed or gone, and the watch tells.
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -101,7 +101,12 @@ pub struct Memory {
 impl Memory {
     /// Nothing is remembered yet. `recheck`: see [`Next::Recheck`].
     pub fn new(recheck: Duration) -> Self {
-        Self { recheck, attempts: Mutex::default(), counted: Mutex::default(), published: Mutex::default() }
+        Self {
+            recheck,
+            attempts: Mutex::default(),
+            counted: Mutex::default(),
+            published: Mutex::default(),
+        }
     }
 
     fn action(&self, node: &Node, next: Next) -> Action {

@@ -35,7 +35,10 @@ pub fn set_conditions(status: &mut impl HasConditions, generation: i64, readines
         Readiness::NotReady(reason, message) => setter.set(ConditionType::Ready, false, reason, &message),
         // What serves goes on serving, whatever stopped the reconcile; what does not is not ready for the latest reason.
         Readiness::Unchanged => {
-            let serves = setter.status.condition(ConditionType::Ready).is_some_and(|ready| ready.status == ConditionStatus::True);
+            let serves = setter
+                .status
+                .condition(ConditionType::Ready)
+                .is_some_and(|ready| ready.status == ConditionStatus::True);
             if let Some(trouble) = trouble.filter(|_| !serves) {
                 setter.set(ConditionType::Ready, false, trouble.reason, &trouble.message);
             }

@@ -106,12 +106,10 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Manager(Error {
-                class: Class::Stale | Class::NotFound,
-                ..
-            })
-            | Failure::Manager(Error {
                 class:
-                    Class::AlreadyClaimed {
+                    Class::Stale
+                    | Class::NotFound
+                    | Class::AlreadyClaimed {
                         by: ClaimedBy::Reference,
                         ..
                     },
@@ -139,8 +137,15 @@ impl From<WriteError> for Stop {
             WriteError::Conflict | WriteError::AlreadyExists => Self::Stale,
             WriteError::Gone | WriteError::NotLeading => Self::Quiet,
             WriteError::Timeout => {
-                let trouble = Trouble::new(Reason::KubernetesUnavailable, "the Kubernetes API did not answer a write in time");
-                Trouble { retry: Retry::BackOff, ..trouble }.into()
+                let trouble = Trouble::new(
+                    Reason::KubernetesUnavailable,
+                    "the Kubernetes API did not answer a write in time",
+                );
+                Trouble {
+                    retry: Retry::BackOff,
+                    ..trouble
+                }
+                .into()
             }
             WriteError::Api(error) => kubernetes_trouble(&error).into(),
         }

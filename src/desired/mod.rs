@@ -205,9 +205,21 @@ impl Mirror {
     /// From now on wake-ups are passed on. All objects are woken once.
     pub fn start_waking(&self) {
         self.waking.store(true, Ordering::Release);
-        let credentials = self.credentials.state().into_iter().map(|it| facts::node(Kind::Credential, &*it));
-        let interfaces = self.interfaces.state().into_iter().map(|it| facts::node(Kind::Interface, &*it));
-        let connections = self.connections.state().into_iter().map(|it| facts::node(Kind::Connection, &*it));
+        let credentials = self
+            .credentials
+            .state()
+            .into_iter()
+            .map(|it| facts::node(Kind::Credential, &*it));
+        let interfaces = self
+            .interfaces
+            .state()
+            .into_iter()
+            .map(|it| facts::node(Kind::Interface, &*it));
+        let connections = self
+            .connections
+            .state()
+            .into_iter()
+            .map(|it| facts::node(Kind::Connection, &*it));
         let all: Vec<Node> = credentials.chain(interfaces).chain(connections).collect();
         self.wake(&all);
     }

@@ -54,7 +54,7 @@ impl Scope {
 }
 
 /// An object, or what is left of one that does not parse.
-type Guarded<K> = Result<K, InvalidObject>;
+type Guarded<K> = Result<K, Box<InvalidObject>>;
 
 /// Pumps one of our kinds. Ends only if the mirror does.
 pub async fn pump_resource<K>(
@@ -70,7 +70,7 @@ pub async fn pump_resource<K>(
     let streams = scope.apis::<DeserializeGuard<K>>(client).into_iter().map(|api| {
         let events = watcher(api, watcher::Config::default()).modify(trim).default_backoff();
         events
-            .map(|event| event.map(|event| map_event(event, |guard: DeserializeGuard<K>| guard.0)))
+            .map(|event| event.map(|event| map_event(event, |guard: DeserializeGuard<K>| guard.0.map_err(Box::new))))
             .boxed()
     });
     Pump::new(kind, writer, mirror, metrics).run(streams).await;
@@ -181,7 +181,7 @@ impl<K: Watched> Pump<K> {
         match event {
             Event::Apply(Ok(object)) => self.apply(watch, object),
             Event::Delete(Ok(object)) => self.delete(watch, &node(self.kind, &object)),
-            Event::Apply(Err(invalid)) => self.invalid(watch, invalid),
+            Event::Apply(Err(invalid)) | Event::InitApply(Err(invalid)) => self.invalid(watch, *invalid),
             Event::Delete(Err(invalid)) => self.delete(watch, &self.node_of(&invalid)),
             Event::Init => self.stage(watch, Some(BTreeMap::new())),
             Event::InitApply(Ok(object)) => {
@@ -190,7 +190,6 @@ impl<K: Watched> Pump<K> {
                     staged.insert(node, object);
                 }
             }
-            Event::InitApply(Err(invalid)) => self.invalid(watch, invalid),
             Event::InitDone => self.complete(watch),
         }
     }
@@ -243,14 +242,14 @@ impl<K: Watched> Pump<K> {
 
     fn apply(&mut self, watch: usize, object: K) {
         let node = node(self.kind, &object);
-        if !self.incomplete.is_empty() {
-            // Another watch is not complete yet; what this one sees meanwhile belongs to the first set.
-            self.first.insert(node.clone(), object);
-        } else {
+        if self.incomplete.is_empty() {
             let facts = object.facts(&node);
             let resource_version = object.resource_version();
             self.writer.apply_watcher_event(&Event::Apply(object));
             self.mirror.put(&node, facts, resource_version.as_deref());
+        } else {
+            // Another watch is not complete yet; what this one sees meanwhile belongs to the first set.
+            self.first.insert(node.clone(), object);
         }
         if let Some(known) = self.known.get_mut(watch) {
             known.insert(node);

@@ -61,7 +61,9 @@ impl Kubernetes {
         if self.leadership.permit().is_none() {
             return Err(WriteError::NotLeading);
         }
-        let outcome = timeout(WRITE_TIMEOUT, write).await.map_or(Err(WriteError::Timeout), |written| written.map_err(sort));
+        let outcome = timeout(WRITE_TIMEOUT, write)
+            .await
+            .map_or(Err(WriteError::Timeout), |written| written.map_err(sort));
         let result = match &outcome {
             Ok(_) => "ok",
             Err(WriteError::Conflict | WriteError::AlreadyExists) => "conflict",
@@ -98,5 +100,7 @@ fn sort(error: kube::Error) -> WriteError {
 /// If TLS or authentication cannot be set up.
 pub fn client(mut config: Config, concurrent: usize) -> kube::Result<Client> {
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&GlobalConcurrencyLimitLayer::new(concurrent)).build())
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&GlobalConcurrencyLimitLayer::new(concurrent))
+        .build())
 }

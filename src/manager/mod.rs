@@ -15,7 +15,7 @@
 //! | [`connect`] | builds the adapter that a credential asks for |
 //! | [`digital_messaging`] | the adapter to our own contract |
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -53,16 +53,16 @@ pub trait Manager: Send + Sync + 'static {
     async fn observe(&self, since: Option<&Cursor>, wait: Duration) -> Result<Observation, Error>;
 
     /// Looks at one interface. [`Error`] of class `NotFound` if there is none.
-    async fn interface(&self, id: &RemoteId) -> Result<ObservedInterface, Error>;
+    async fn interface(&self, id: &RemoteId) -> Result<Arc<ObservedInterface>, Error>;
 
     /// Looks at one connection. [`Error`] of class `NotFound` if there is none.
-    async fn connection(&self, id: &RemoteId) -> Result<ObservedConnection, Error>;
+    async fn connection(&self, id: &RemoteId) -> Result<Arc<ObservedConnection>, Error>;
 
     /// The secret that the manager generated for a connection.
     async fn generated_secret(&self, id: &RemoteId) -> Result<SecretString, Error>;
 
     /// Creates, updates or claims an interface.
-    async fn ensure_interface(&self, write: &InterfaceWrite, fence: &Fence) -> Result<ObservedInterface, Error>;
+    async fn ensure_interface(&self, write: &InterfaceWrite, fence: &Fence) -> Result<Arc<ObservedInterface>, Error>;
 
     /// Deletes an interface. One that is not there any more is a success.
     async fn retire_interface(&self, id: &RemoteId, fence: &Fence) -> Result<(), Error>;

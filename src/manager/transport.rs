@@ -72,9 +72,7 @@ impl HostPolicy {
 fn not_public(host: &str) -> Error {
     Error::new(
         Class::NotAllowed,
-        format!(
-            "host {host} has an address that is not public; an operator started with --allow-private-hosts may call it"
-        ),
+        format!("host {host} has an address that is not public; an operator started with --allow-private-hosts may call it"),
     )
 }
 
@@ -306,7 +304,8 @@ fn broken(error: &reqwest::Error) -> Error {
             return refused.clone();
         }
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        let is_tls = cause.is::<rustls::Error>() || inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some();
+        if is_tls {
             return Error::new(
                 Class::Unavailable(Outage::Tls),
                 format!("TLS with the manager failed: {}", chain(cause)),
@@ -338,14 +337,15 @@ mod tests {
 
     fn policy(allowed: &[&str], private: bool) -> HostPolicy {
         HostPolicy {
-            allowed: allowed.iter().map(|&s| s.to_owned()).collect(),
+            allowed: allowed.iter().copied().map(str::to_owned).collect(),
             private,
             insecure: Insecure::Allowed,
         }
     }
 
     fn check(policy: &HostPolicy, url: &str) -> Result<(), Error> {
-        policy.check(&WebUrl::parse(url, Insecure::Allowed).unwrap())
+        let url = WebUrl::parse(url, Insecure::Allowed).map_err(|error| Error::new(Class::NotAllowed, error.0))?;
+        policy.check(&url)
     }
 
     #[test]

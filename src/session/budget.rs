@@ -21,7 +21,7 @@ pub struct Limits {
 /// First pause after a 429 that does not say how long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest such pause.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// How many calls may be under way, and when the next may start.
 #[derive(Debug)]

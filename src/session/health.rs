@@ -11,7 +11,7 @@ use crate::manager::error::{Class, Error, Outage};
 /// First wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts to reach a manager that is down.
-const MAX_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 /// Calls in a row that must fail before all others are held back.
 const FAILURES: u32 = 3;
 
@@ -47,6 +47,7 @@ impl Health {
     }
 
     /// The health after an observation failed.
+    #[must_use]
     pub fn after_failure(&self, cause: Error, now: Instant) -> Self {
         if !cause.class.is_transient() {
             return Self::Refused { cause };
@@ -126,7 +127,7 @@ mod tests {
             let least = Duration::from_secs(least);
             assert!(waited >= least && waited <= least.mul_f64(1.1), "{attempt}: {waited:?}");
         }
-        assert_eq!(wait(1, Some(Duration::from_secs(3600))), Duration::from_secs(3600));
+        assert_eq!(wait(1, Some(Duration::from_hours(1))), Duration::from_hours(1));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct Mirror {
 #[derive(Debug)]
 struct Entry {
     object: ObservedObject,
-    /// The walk that the object survives: one more than the current one for what we wrote ourselves.
+    /// The last walk that saw the object, or during or before which we wrote it: an older entry is swept.
     walk: u64,
 }
 
@@ -156,7 +156,7 @@ impl Mirror {
     pub fn write_through(&mut self, object: ObservedObject) -> Vec<Touch> {
         let mut touched = Vec::new();
         self.deleted.remove(object.id());
-        self.take(object, self.walk.saturating_add(1), &mut touched);
+        self.take(object, self.walk, &mut touched);
         touched
     }
 

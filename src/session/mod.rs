@@ -269,7 +269,7 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn ensure_interface(&self, requester: Requester, write: InterfaceWrite) -> Result<Arc<ObservedInterface>, Failure> {
-        self.ask(requester, |reply| serve::Request::EnsureInterface(write, reply))
+        self.ask(requester, |reply| serve::Request::EnsureInterface(Box::new(write), reply))
             .await
     }
 
@@ -291,8 +291,10 @@ impl Session {
         interface: RemoteId,
         write: ConnectionWrite,
     ) -> Result<ConnectionOutcome, Failure> {
-        self.ask(requester, |reply| serve::Request::WriteConnection(interface, write, reply))
-            .await
+        self.ask(requester, |reply| {
+            serve::Request::WriteConnection(interface, Box::new(write), reply)
+        })
+        .await
     }
 
     /// The secret that the manager generated for a connection.

@@ -37,9 +37,9 @@ pub(super) struct Envelope {
 
 /// What can be asked for.
 pub(super) enum Request {
-    EnsureInterface(InterfaceWrite, Reply<Arc<ObservedInterface>>),
+    EnsureInterface(Box<InterfaceWrite>, Reply<Arc<ObservedInterface>>),
     RetireInterface(RemoteId, Reply<()>),
-    WriteConnection(RemoteId, ConnectionWrite, Reply<ConnectionOutcome>),
+    WriteConnection(RemoteId, Box<ConnectionWrite>, Reply<ConnectionOutcome>),
     GeneratedSecret(RemoteId, Reply<SecretString>),
     LookForInterface(RemoteId, Reply<bool>),
     LookForConnection(RemoteId, Reply<bool>),
@@ -47,7 +47,7 @@ pub(super) enum Request {
 
 /// What the manager answered.
 enum Answer {
-    Interface(ObservedInterface),
+    Interface(Arc<ObservedInterface>),
     Retired,
     Connection(ConnectionOutcome),
     Secret(SecretString),
@@ -65,13 +65,17 @@ impl Request {
     /// Label of metrics.
     fn operation(&self) -> &'static str {
         match self {
-            Self::EnsureInterface(InterfaceWrite::Create { .. }, _) => "create_interface",
-            Self::EnsureInterface(InterfaceWrite::Update { .. }, _) => "update_interface",
+            Self::EnsureInterface(write, _) => match **write {
+                InterfaceWrite::Create { .. } => "create_interface",
+                InterfaceWrite::Update { .. } => "update_interface",
+            },
             Self::RetireInterface(..) => "delete_interface",
-            Self::WriteConnection(_, ConnectionWrite::Create { .. }, _) => "create_connection",
-            Self::WriteConnection(_, ConnectionWrite::Update { .. }, _) => "update_connection",
-            Self::WriteConnection(_, ConnectionWrite::Delete { .. }, _) => "delete_connection",
-            Self::WriteConnection(_, ConnectionWrite::RotateSecret { .. }, _) => "rotate_secret",
+            Self::WriteConnection(_, write, _) => match **write {
+                ConnectionWrite::Create { .. } => "create_connection",
+                ConnectionWrite::Update { .. } => "update_connection",
+                ConnectionWrite::Delete { .. } => "delete_connection",
+                ConnectionWrite::RotateSecret { .. } => "rotate_secret",
+            },
             Self::GeneratedSecret(..) => "get_secret",
             Self::LookForInterface(..) => "get_interface",
             Self::LookForConnection(..) => "get_connection",
@@ -83,7 +87,7 @@ impl Request {
             Self::EnsureInterface(write, _) => manager.ensure_interface(write, fence).await.map(Answer::Interface),
             Self::RetireInterface(id, _) => manager.retire_interface(id, fence).await.map(|()| Answer::Retired),
             Self::WriteConnection(interface, write, _) => {
-                let outcomes = manager.apply(interface, std::slice::from_ref(write), fence).await;
+                let outcomes = manager.apply(interface, std::slice::from_ref(&**write), fence).await;
                 let lost = || {
                     Err(Error::new(
                         Class::Unavailable(Outage::UnexpectedResponse),
@@ -96,10 +100,7 @@ impl Request {
             Self::LookForInterface(id, _) => manager.interface(id).await.map(Answer::Interface),
             Self::LookForConnection(id, _) => {
                 let observed = manager.connection(id).await?;
-                Ok(Answer::Connection(ConnectionOutcome::Present {
-                    observed: Arc::new(observed),
-                    secret: None,
-                }))
+                Ok(Answer::Connection(ConnectionOutcome::Present { observed, secret: None }))
             }
         }
     }
@@ -247,7 +248,6 @@ fn finish(
 fn succeed(shared: &Shared, request: Request, answer: Answer) {
     match (request, answer) {
         (Request::EnsureInterface(_, reply), Answer::Interface(observed)) => {
-            let observed = Arc::new(observed);
             write_through(shared, ObservedObject::Interface(observed.clone()));
             drop(reply.send(Ok(observed)));
         }
@@ -256,9 +256,9 @@ fn succeed(shared: &Shared, request: Request, answer: Answer) {
             drop(reply.send(Ok(())));
         }
         (Request::WriteConnection(_, write, reply), Answer::Connection(outcome)) => {
-            match (&outcome, &write) {
+            match (&outcome, &*write) {
                 (ConnectionOutcome::Present { observed, .. }, _) => {
-                    write_through(shared, ObservedObject::Connection(observed.clone()))
+                    write_through(shared, ObservedObject::Connection(observed.clone()));
                 }
                 (ConnectionOutcome::Gone, ConnectionWrite::Delete { id }) => forget(shared, id),
                 _ => {}
@@ -267,7 +267,7 @@ fn succeed(shared: &Shared, request: Request, answer: Answer) {
         }
         (Request::GeneratedSecret(_, reply), Answer::Secret(secret)) => drop(reply.send(Ok(secret))),
         (Request::LookForInterface(_, reply), Answer::Interface(observed)) => {
-            write_through(shared, ObservedObject::Interface(Arc::new(observed)));
+            write_through(shared, ObservedObject::Interface(observed));
             drop(reply.send(Ok(false)));
         }
         (Request::LookForConnection(_, reply), Answer::Connection(ConnectionOutcome::Present { observed, .. })) => {
@@ -293,27 +293,29 @@ fn refuse(shared: &Shared, request: Request, error: Error) {
 
 /// After a lost answer or a change by someone else: learns what is there, so that the next plan starts from it.
 async fn learn(shared: &Shared, manager: &dyn Manager, request: &Request, error: &Error) {
-    let id = match (request, &error.class) {
+    let changed = matches!(error.class, Class::Stale | Class::NotFound);
+    let id = match (&error.class, request) {
         (
-            _,
             Class::AlreadyClaimed {
                 holder: Some(holder),
                 by: ClaimedBy::Reference,
             },
+            _,
         ) => holder,
-        (Request::WriteConnection(_, ConnectionWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => {
-            &observed.id
-        }
-        (Request::EnsureInterface(InterfaceWrite::Update { observed, .. }, _), Class::Stale | Class::NotFound) => &observed.id,
+        (_, Request::WriteConnection(_, write, _)) if changed => match &**write {
+            ConnectionWrite::Update { observed, .. } => &observed.id,
+            _ => return,
+        },
+        (_, Request::EnsureInterface(write, _)) if changed => match &**write {
+            InterfaceWrite::Update { observed, .. } => &observed.id,
+            InterfaceWrite::Create { .. } => return,
+        },
         _ => return,
     };
     let found = if matches!(request, Request::EnsureInterface(..)) {
-        manager.interface(id).await.map(|it| ObservedObject::Interface(Arc::new(it)))
+        manager.interface(id).await.map(ObservedObject::Interface)
     } else {
-        manager
-            .connection(id)
-            .await
-            .map(|it| ObservedObject::Connection(Arc::new(it)))
+        manager.connection(id).await.map(ObservedObject::Connection)
     };
     match found {
         Ok(object) => write_through(shared, object),

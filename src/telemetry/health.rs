@@ -43,7 +43,9 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>,
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
         .with_state(Endpoints { health, metrics });
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
 }
 
 async fn readyz(State(endpoints): State<Endpoints>) -> impl IntoResponse {

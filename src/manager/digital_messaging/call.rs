@@ -317,12 +317,11 @@ fn content_type(headers: &HeaderMap) -> String {
 /// `Retry-After` as seconds or as a date, at most an hour.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-            Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default()
-        }
+    let wait = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+        Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default()
     };
-    Some(wait.min(Duration::from_secs(3600)))
+    Some(wait.min(Duration::from_hours(1)))
 }

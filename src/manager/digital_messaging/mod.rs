@@ -72,7 +72,7 @@ impl DigitalMessaging {
                 match serde_json::from_value(item) {
                     Ok(item) => found(item)?,
                     Err(error) => {
-                        tracing::warn!(%error, path, "the manager lists an object that this version does not understand; skipped")
+                        tracing::warn!(%error, path, "the manager lists an object that this version does not understand; skipped");
                     }
                 }
             }
@@ -246,14 +246,14 @@ impl Manager for DigitalMessaging {
         }
     }
 
-    async fn interface(&self, id: &RemoteId) -> Result<ObservedInterface, Error> {
+    async fn interface(&self, id: &RemoteId) -> Result<Arc<ObservedInterface>, Error> {
         let wire = self.caller.json(Call::get(interface_path(id))).await?;
-        translate::interface(wire).map(Arc::unwrap_or_clone)
+        translate::interface(wire)
     }
 
-    async fn connection(&self, id: &RemoteId) -> Result<ObservedConnection, Error> {
+    async fn connection(&self, id: &RemoteId) -> Result<Arc<ObservedConnection>, Error> {
         let wire = self.caller.json(Call::get(connection_path(id))).await?;
-        translate::connection(wire).map(Arc::unwrap_or_clone)
+        translate::connection(wire)
     }
 
     async fn generated_secret(&self, id: &RemoteId) -> Result<SecretString, Error> {
@@ -264,7 +264,7 @@ impl Manager for DigitalMessaging {
         Ok(answer.jwt_secret.expose().to_owned().into())
     }
 
-    async fn ensure_interface(&self, write: &InterfaceWrite, fence: &Fence) -> Result<ObservedInterface, Error> {
+    async fn ensure_interface(&self, write: &InterfaceWrite, fence: &Fence) -> Result<Arc<ObservedInterface>, Error> {
         let call = match write {
             InterfaceWrite::Create { mark, settings } => {
                 Call::new(Method::POST, "/v1/interfaces").body(translate::new_interface(mark, settings))
@@ -279,7 +279,7 @@ impl Manager for DigitalMessaging {
                 .if_match(observed.revision),
         };
         let wire = self.caller.json(call.fenced(fence)).await?;
-        translate::interface(wire).map(Arc::unwrap_or_clone)
+        translate::interface(wire)
     }
 
     async fn retire_interface(&self, id: &RemoteId, fence: &Fence) -> Result<(), Error> {

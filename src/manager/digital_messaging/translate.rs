@@ -177,7 +177,7 @@ fn channel(wire: wire::Channel) -> Result<ChannelSettings, Error> {
                 wire::SessionInitialization::Automatic => SessionInitialization::Automatic,
                 wire::SessionInitialization::Controlled => SessionInitialization::Controlled,
             }),
-            switching: it.switching.map(switching).transpose()?,
+            switching: it.switching.as_ref().map(switching).transpose()?,
         }),
         wire::Channel::ClientChannel(it) => ChannelSettings::ClientChannel(ClientChannel {
             webhook_url: web_url("webhookUrl", &it.webhook_url)?,
@@ -213,7 +213,7 @@ fn channel(wire: wire::Channel) -> Result<ChannelSettings, Error> {
     })
 }
 
-fn switching(wire: wire::Switching) -> Result<Switching, Error> {
+fn switching(wire: &wire::Switching) -> Result<Switching, Error> {
     Ok(Switching {
         placement: Some(match wire.placement {
             wire::SwitchPlacement::Menu => SwitchPlacement::Menu,

@@ -41,7 +41,9 @@ pub fn record_logs() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("info,digital_messaging_operator=trace,messaging_manager=debug,kube=debug,hyper=info"))
+            .with_env_filter(EnvFilter::new(
+                "info,digital_messaging_operator=trace,messaging_manager=debug,kube=debug,hyper=info",
+            ))
             .with_ansi(false)
             .with_writer(ToLog)
             .init();
@@ -55,8 +57,10 @@ fn log() -> String {
 /// Prints the operator's log lines about a namespace, the last ones.
 pub fn show_log(namespace: &str) {
     let log = log();
-    let about: Vec<&str> =
-        log.lines().filter(|line| line.contains(namespace) && line.contains("digital_messaging_operator")).collect();
+    let about: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains(namespace) && line.contains("digital_messaging_operator"))
+        .collect();
     eprintln!("the operator's log about {namespace}, last lines:");
     for line in about.iter().rev().take(40).rev() {
         eprintln!("  {line}");
@@ -96,11 +100,23 @@ pub async fn assert_no_secret(client: &Client, namespace: &str, metrics: &str, s
     let events = serde_json::to_string(&events.list(&ListParams::default()).await.unwrap().items).unwrap();
     let log = log();
     let generated = Regex::new("(mk|whk)_[A-Za-z0-9_-]{16,}").unwrap();
-    for (place, text) in [("statuses", statuses.as_str()), ("events", &events), ("metrics", metrics), ("logs", &log)] {
+    for (place, text) in [
+        ("statuses", statuses.as_str()),
+        ("events", &events),
+        ("metrics", metrics),
+        ("logs", &log),
+    ] {
         for secret in secrets {
             // Not the value in the message: it would end up in one more log.
-            assert!(!text.contains(secret.as_str()), "a secret value of {} bytes is in the {place}", secret.len());
+            assert!(
+                !text.contains(secret.as_str()),
+                "a secret value of {} bytes is in the {place}",
+                secret.len()
+            );
         }
-        assert!(!generated.is_match(text), "something that looks like a key of the manager is in the {place}");
+        assert!(
+            !generated.is_match(text),
+            "something that looks like a key of the manager is in the {place}"
+        );
     }
 }

@@ -75,7 +75,11 @@ impl Scene {
         evidence::record_logs();
         let control_plane = sandbox::shared().await;
         let client = control_plane.client().await.unwrap();
-        Manifests::read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")).unwrap().apply(&client).await.unwrap();
+        Manifests::read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds"))
+            .unwrap()
+            .apply(&client)
+            .await
+            .unwrap();
         let namespace = control_plane.create_namespace("test").await.unwrap();
 
         let folder = tempfile::tempdir().unwrap();
@@ -92,7 +96,11 @@ impl Scene {
             namespace: namespace.clone(),
             installation: None,
             identity: "operator-0".to_owned(),
-            hosts: HostPolicy { allowed: vec![], private: true, insecure: Insecure::Allowed },
+            hosts: HostPolicy {
+                allowed: vec![],
+                private: true,
+                insecure: Insecure::Allowed,
+            },
             recheck: Duration::from_secs(600),
         };
         operator(&mut settings);
@@ -115,15 +123,25 @@ impl Scene {
 
     /// Starts the operator, with metrics of its own.
     pub async fn start_operator(&mut self) {
-        let kubeconfig = sandbox::grant_operator_rights(self.control_plane, &self.namespace).await.unwrap();
+        let kubeconfig = sandbox::grant_operator_rights(self.control_plane, &self.namespace)
+            .await
+            .unwrap();
         let file = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-        let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .unwrap();
         config.proxy_url = None;
         let client = client::client(config, 64).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.metrics = Arc::default();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(operator::run(self.settings.clone(), client, listener, self.metrics.clone(), stop.clone()));
+        let task = tokio::spawn(operator::run(
+            self.settings.clone(),
+            client,
+            listener,
+            self.metrics.clone(),
+            stop.clone(),
+        ));
         self.operator = Some(RunningOperator { stop, task });
     }
 
@@ -131,8 +149,12 @@ impl Scene {
     pub async fn stop_operator(&mut self) {
         let operator = self.operator.take().expect("the operator runs");
         operator.stop.cancel();
-        let ended = tokio::time::timeout(DEADLINE, operator.task).await.expect("the operator stops in time");
-        ended.expect("the operator does not panic").expect("the operator stops without an error");
+        let ended = tokio::time::timeout(DEADLINE, operator.task)
+            .await
+            .expect("the operator stops in time");
+        ended
+            .expect("the operator does not panic")
+            .expect("the operator stops without an error");
     }
 
     /// Ends the operator where it stands, as a crash would: nothing is finished, the lease is not given back.
@@ -152,7 +174,11 @@ impl Scene {
     pub async fn wait_until_leading(&self) {
         self.eventually("the operator leads", async || {
             let metrics = self.metrics.encode().unwrap();
-            if metrics.contains("leader_election_master_status 1") { Ok(()) } else { Err("it stands by") }
+            if metrics.contains("leader_election_master_status 1") {
+                Ok(())
+            } else {
+                Err("it stands by")
+            }
         })
         .await;
     }
@@ -180,9 +206,19 @@ impl Scene {
 
     /// Provisions an account at the manager.
     pub async fn provision(&self, method: AuthenticationMethod) -> Credential {
-        let issued = self.manager.manager().credentials().create(NewCredential::new(method)).await.unwrap();
+        let issued = self
+            .manager
+            .manager()
+            .credentials()
+            .create(NewCredential::new(method))
+            .await
+            .unwrap();
         self.secret_value(issued.manager_key.expose());
-        Credential { manager_id: issued.manager_id, manager_key: issued.manager_key, method }
+        Credential {
+            manager_id: issued.manager_id,
+            manager_key: issued.manager_key,
+            method,
+        }
     }
 
     /// The account as its owner sees it at the manager, past the operator.
@@ -218,8 +254,17 @@ impl Scene {
 
     /// Applies objects, in an order that is not to matter.
     pub async fn apply_all(&self, objects: impl IntoIterator<Item = Value>) {
-        let text = objects.into_iter().map(|object| object.to_string()).collect::<Vec<_>>().join("\n---\n");
-        Manifests::parse(&text).unwrap().in_namespace(&self.namespace).apply(&self.client).await.unwrap();
+        let text = objects
+            .into_iter()
+            .map(|object| object.to_string())
+            .collect::<Vec<_>>()
+            .join("\n---\n");
+        Manifests::parse(&text)
+            .unwrap()
+            .in_namespace(&self.namespace)
+            .apply(&self.client)
+            .await
+            .unwrap();
     }
 
     /// Waits until `check` succeeds; its error says what is missing.
@@ -242,7 +287,11 @@ impl Scene {
 
     /// What the operator wrote to Kubernetes since then, but for its Lease.
     pub fn operator_writes(&self, since: AuditMark) -> Vec<Request> {
-        let mut writes = self.control_plane.audit_log().writes_by(&self.operator_user(), since).unwrap();
+        let mut writes = self
+            .control_plane
+            .audit_log()
+            .writes_by(&self.operator_user(), since)
+            .unwrap();
         writes.retain(|write| write.resource != "leases");
         writes
     }

@@ -22,7 +22,10 @@ pub fn labelled_secret(name: &str, values: &Value) -> Value {
 
 /// The Secret of a credential, named like it.
 pub fn manager_secret(name: &str, credential: &Credential) -> Value {
-    labelled_secret(name, &json!({ "managerId": credential.manager_id, "managerKey": credential.manager_key.expose() }))
+    labelled_secret(
+        name,
+        &json!({ "managerId": credential.manager_id, "managerKey": credential.manager_key.expose() }),
+    )
 }
 
 /// A `ManagerCredential` that reads the Secret of its own name.
@@ -77,7 +80,16 @@ pub fn sms(number: &str, secret: &str) -> Value {
 }
 
 /// An object of ours with conditions.
-pub trait Conditioned: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned + Send + 'static {}
+pub trait Conditioned:
+    kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+}
 impl Conditioned for ManagerCredential {}
 impl Conditioned for DigitalMessagingInterface {}
 impl Conditioned for ChannelConnection {}
@@ -93,10 +105,7 @@ pub fn expect(object: &impl Serialize, kind: &str, status: &str, reason: &str) -
 
 impl Scene {
     /// Waits until an object's condition has this status and reason for its present spec, and returns the object.
-    pub async fn condition<K: Conditioned>(&self, name: &str, kind: &str, status: &str, reason: &str) -> (K, Condition)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
+    pub async fn condition<K: Conditioned>(&self, name: &str, kind: &str, status: &str, reason: &str) -> (K, Condition) {
         let api: kube::Api<K> = kube::Api::namespaced(self.client.clone(), &self.namespace);
         let what = format!("{} {name}: {kind}={status} {reason}", K::kind(&()));
         self.eventually(&what, async || {
@@ -112,10 +121,7 @@ impl Scene {
     }
 
     /// Waits until an object is Ready and Synced for its present spec, and returns it.
-    pub async fn ready<K: Conditioned>(&self, name: &str) -> K
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
+    pub async fn ready<K: Conditioned>(&self, name: &str) -> K {
         self.condition::<K>(name, "Ready", "True", "Ready").await;
         self.condition::<K>(name, "Synced", "True", "Synced").await.0
     }
@@ -145,8 +151,10 @@ impl Scene {
         let object = self.connections().get(connection).await.unwrap();
         let secret = self.secrets().get(&object.output_secret_name()).await.unwrap();
         let data = secret.data.unwrap_or_default();
-        let outputs: std::collections::BTreeMap<_, _> =
-            data.into_iter().map(|(key, value)| (key, String::from_utf8(value.0).unwrap())).collect();
+        let outputs: std::collections::BTreeMap<_, _> = data
+            .into_iter()
+            .map(|(key, value)| (key, String::from_utf8(value.0).unwrap()))
+            .collect();
         if let Some(secret) = outputs.get("jwtSecret") {
             self.secret_value(secret);
         }
@@ -154,42 +162,35 @@ impl Scene {
     }
 
     /// Annotates an object of ours.
-    pub async fn annotate<K: Conditioned>(&self, name: &str, annotation: &str, value: &str)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
-        self.patch::<K>(name, json!({ "metadata": { "annotations": { annotation: value } } })).await;
+    pub async fn annotate<K: Conditioned>(&self, name: &str, annotation: &str, value: &str) {
+        self.patch::<K>(name, json!({ "metadata": { "annotations": { annotation: value } } }))
+            .await;
     }
 
     /// Changes an object of ours by a merge patch.
-    pub async fn patch<K: Conditioned>(&self, name: &str, patch: Value)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
+    pub async fn patch<K: Conditioned>(&self, name: &str, patch: Value) {
         let api: kube::Api<K> = kube::Api::namespaced(self.client.clone(), &self.namespace);
-        api.patch(name, &kube::api::PatchParams::default(), &kube::api::Patch::Merge(patch)).await.unwrap();
+        api.patch(name, &kube::api::PatchParams::default(), &kube::api::Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 
     /// Deletes an object of ours and waits until it is gone.
-    pub async fn delete<K: Conditioned>(&self, name: &str)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
+    pub async fn delete<K: Conditioned>(&self, name: &str) {
         let api: kube::Api<K> = kube::Api::namespaced(self.client.clone(), &self.namespace);
         api.delete(name, &kube::api::DeleteParams::default()).await.unwrap();
         self.gone::<K>(name).await;
     }
 
     /// Waits until an object of ours is gone.
-    pub async fn gone<K: Conditioned>(&self, name: &str)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    {
+    pub async fn gone<K: Conditioned>(&self, name: &str) {
         let api: kube::Api<K> = kube::Api::namespaced(self.client.clone(), &self.namespace);
-        self.eventually(&format!("{} {name} is gone", K::kind(&())), async || match api.get_opt(name).await {
-            Ok(None) => Ok(()),
-            Ok(Some(object)) => Err(format!("{} is there: {:?}", object.name_any(), Condition::all(&object))),
-            Err(error) => Err(error.to_string()),
+        self.eventually(&format!("{} {name} is gone", K::kind(&())), async || {
+            match api.get_opt(name).await {
+                Ok(None) => Ok(()),
+                Ok(Some(object)) => Err(format!("{} is there: {:?}", object.name_any(), Condition::all(&object))),
+                Err(error) => Err(error.to_string()),
+            }
         })
         .await;
     }
