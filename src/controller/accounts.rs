@@ -301,6 +301,13 @@ impl Listener for Wake {
     fn health_changed(&self, account: &AccountKey) {
         if let Some((accounts, holder)) = self.credential(account) {
             accounts.mirror.wake([&holder]);
+            // Before the first look dependants wait in silence; now there is something to say.
+            let incomplete = accounts
+                .proven(&holder)
+                .is_none_or(|proven| !proven.session.mirror().is_complete());
+            if incomplete {
+                accounts.mirror.wake(&accounts.mirror.all_dependants(&holder));
+            }
         }
     }
 

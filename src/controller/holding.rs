@@ -98,6 +98,26 @@ pub fn trouble(refusal: &Refusal, subject: &Subject) -> Trouble {
     Trouble::new(reason, message)
 }
 
+/// Trouble with cleaning up, and the way out for when it will never end.
+#[must_use]
+pub fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
+    if trouble.reason == Reason::DependantsRemain {
+        return trouble;
+    }
+    let message = format!(
+        "it is being deleted, and cannot be cleaned up at the manager: {}. To let go and leave the manager as it is: kubectl annotate {} --namespace {} {} {}=true",
+        trouble.message,
+        subject.node.kind.as_str().to_lowercase(),
+        subject.node.namespace,
+        subject.node.name,
+        annotation::ABANDON,
+    );
+    Trouble {
+        retry: trouble.retry,
+        ..Trouble::new(trouble.reason, message)
+    }
+}
+
 /// Readiness after a reconcile that was stopped: what serves goes on serving, unless it is known to be gone.
 pub fn readiness_after(trouble: &Trouble) -> Readiness {
     match trouble.reason {

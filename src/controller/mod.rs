@@ -209,6 +209,12 @@ where
         Box::pin(async move {
             let node = crate::desired::facts::node(kind, &*object);
             let began = Instant::now();
+            if context
+                .mirror
+                .is_outdated(&node, object.meta().resource_version.as_deref().unwrap_or_default())
+            {
+                return Ok(context.memory.action(&node, Next::Wait));
+            }
             // A task of its own: reconciles use all cores, and a panic is one object's failure.
             let next = match tokio::spawn(reconcile(object.clone(), context.clone())).await {
                 Ok(next) => next,

@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use crate::{
     api::{Condition, ConditionStatus, ConditionType, HasConditions},
-    kubernetes::{client::WriteError, status},
+    desired::OwnWrite,
+    kubernetes::{client::WriteError, finalizer, status},
 };
 
 use super::{
     Context, Next, Subject, object_reference,
     reason::{Gravity, Reason},
-    trouble::{Retry, Trouble},
+    trouble::{Retry, Stop, Trouble},
 };
 
 /// Whether the object does what it is there for.
@@ -126,9 +127,7 @@ where
     }
     match status::write(&context.kubernetes, subject.node.kind.plural(), object, after).await {
         Ok(version) => {
-            if let Some(version) = version {
-                context.mirror.wrote(subject.node.clone(), version);
-            }
+            remember(context, subject, object, version, false);
             tell(context, object, before, after);
             next
         }
@@ -139,6 +138,29 @@ where
             tracing::warn!(object = %subject.node, %error, "cannot write the status");
             Next::BackOff
         }
+    }
+}
+
+/// Puts our finalizer on or takes it off.
+///
+/// # Errors
+/// [`Stop::Quiet`] if that took a write: what comes next starts from the object as it is then.
+pub async fn keep_finalizer<K>(context: &Context, subject: &Subject, object: &K, wanted: bool) -> Result<(), Stop>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+{
+    match finalizer::set(&context.kubernetes, subject.node.kind.plural(), object, wanted).await? {
+        None => Ok(()),
+        version => {
+            remember(context, subject, object, version, true);
+            Err(Stop::Quiet)
+        }
+    }
+}
+
+fn remember(context: &Context, subject: &Subject, object: &impl Resource, left: Option<String>, wake: bool) {
+    if let (Some(over), Some(left)) = (object.meta().resource_version.clone(), left) {
+        context.mirror.wrote(subject.node.clone(), OwnWrite { over, left, wake });
     }
 }
 

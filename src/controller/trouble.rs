@@ -7,10 +7,13 @@ use std::time::Duration;
 use crate::{
     kubernetes::client::WriteError,
     manager::error::{AuthenticationFault, ClaimedBy, Class, Error, Outage, one_line},
-    session::Failure,
+    session::{Failure, health},
 };
 
 use super::reason::Reason;
+
+/// Least wait before another attempt, whatever the manager says.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// What stopped a reconcile.
 #[derive(Clone, Debug)]
@@ -90,10 +93,10 @@ pub fn reason(class: &Class) -> Reason {
 
 /// Trouble from a manager's error.
 pub fn manager_trouble(error: &Error) -> Trouble {
-    let retry = if error.class.is_transient() {
-        Retry::BackOff
-    } else {
-        Retry::OnChange
+    let retry = match health::retry_after(error) {
+        Some(wait) => Retry::After(health::spread(wait.max(LEAST_WAIT))),
+        None if error.class.is_transient() => Retry::BackOff,
+        None => Retry::OnChange,
     };
     Trouble {
         retry,

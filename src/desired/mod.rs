@@ -12,7 +12,7 @@ pub mod pump;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -50,8 +50,19 @@ pub struct Mirror {
     wakers: Wakers,
     /// Whether wake-ups are wanted: a standby only keeps its stores warm.
     waking: AtomicBool,
-    /// The version that our last status write left, by object: its event is not news.
-    written: Mutex<HashMap<Node, String>>,
+    /// Our last write, by object.
+    written: Mutex<HashMap<Node, OwnWrite>>,
+}
+
+/// A write of ours to an object that is watched.
+#[derive(Clone, Debug)]
+pub struct OwnWrite {
+    /// The version it was made over.
+    pub over: String,
+    /// The version it left.
+    pub left: String,
+    /// Whether the object is to be woken when the watch shows that version.
+    pub wake: bool,
 }
 
 /// Where wake-ups go, by kind. Unbounded, because a pump must not wait for a reconciler; an applier merges repeats.
@@ -224,17 +235,35 @@ impl Mirror {
         self.wake(&all);
     }
 
-    /// Remembers the version that a status write of ours left, so that its event wakes nobody in vain.
-    pub fn wrote(&self, node: Node, resource_version: String) {
-        self.written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(node, resource_version);
+    /// Remembers a write of ours: what the watch still shows may be older, and the event that it leads to is not news.
+    pub fn wrote(&self, node: Node, write: OwnWrite) {
+        // A write that changed nothing leaves no event.
+        if write.over != write.left {
+            self.written().insert(node, write);
+        }
     }
 
-    fn is_own_write(&self, node: &Node, resource_version: Option<&str>) -> bool {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        resource_version.is_some() && written.get(node).map(String::as_str) == resource_version
+    /// Whether `resource_version` is what we wrote over already: a reconcile from it would only meet a conflict.
+    /// The object is woken when the watch has caught up.
+    pub fn is_outdated(&self, node: &Node, resource_version: &str) -> bool {
+        match self.written().get_mut(node) {
+            Some(write) if write.over == resource_version => {
+                write.wake = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an event is that of our own last write, and nobody waits for it.
+    fn is_no_news(&self, node: &Node, resource_version: Option<&str>) -> bool {
+        self.written()
+            .get(node)
+            .is_some_and(|write| Some(write.left.as_str()) == resource_version && !write.wake)
+    }
+
+    fn written(&self) -> MutexGuard<'_, HashMap<Node, OwnWrite>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn graph<T>(&self, look: impl FnOnce(&Graph) -> T) -> T {
@@ -244,7 +273,7 @@ impl Mirror {
     /// Takes an object into the graph and wakes whom it concerns.
     fn put(&self, node: &Node, facts: Facts, resource_version: Option<&str>) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).put(node, facts);
-        if !self.is_own_write(node, resource_version) {
+        if !self.is_no_news(node, resource_version) {
             self.wake([node]);
         }
         self.wake(&woken);
@@ -253,7 +282,7 @@ impl Mirror {
     /// Takes an object out of the graph and wakes whom it concerns.
     fn remove(&self, node: &Node) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).remove(node);
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.written().remove(node);
         // The reconciler of an object that is gone is not run, but whoever keeps something for it hears.
         self.wake([node]);
         self.wake(&woken);

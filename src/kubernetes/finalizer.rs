@@ -20,16 +20,21 @@ pub fn is_on(object: &impl Resource) -> bool {
         .any(|finalizer| finalizer == FINALIZER)
 }
 
-/// Adds or removes our finalizer, over the version of `object`. Returns whether it had to.
+/// Adds or removes our finalizer, over the version of `object`. Returns the version that left, if it had to write.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if the object has changed.
-pub async fn set<K>(kubernetes: &Kubernetes, resource: &'static str, object: &K, wanted: bool) -> Result<bool, WriteError>
+pub async fn set<K>(
+    kubernetes: &Kubernetes,
+    resource: &'static str,
+    object: &K,
+    wanted: bool,
+) -> Result<Option<String>, WriteError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
 {
     if is_on(object) == wanted {
-        return Ok(false);
+        return Ok(None);
     }
     let mut finalizers: Vec<String> = object
         .finalizers()
@@ -46,6 +51,6 @@ where
     let name = object.name_any();
     let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
     let write = api.patch_metadata(&name, &params, &patch);
-    kubernetes.write(resource, "patch", write).await?;
-    Ok(true)
+    let written = kubernetes.write(resource, "patch", write).await?;
+    Ok(written.metadata.resource_version)
 }

@@ -148,15 +148,23 @@ impl Error {
     }
 }
 
-/// Text from elsewhere made safe to show: control characters become spaces, and it ends after `limit` characters.
+/// Text from elsewhere made safe to show: control characters become spaces, and it has at most `limit` characters.
 pub fn one_line(text: &str, limit: usize) -> String {
-    let mut safe: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(limit)
-        .collect();
-    if text.chars().nth(limit).is_some() {
-        safe.push('…');
+    let safe = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    if text.chars().nth(limit).is_none() {
+        return safe.collect();
     }
-    safe
+    safe.take(limit.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_elsewhere_is_one_line_of_bounded_length() {
+        assert_eq!(one_line("a\nb\u{1b}[31m", 20), "a b [31m");
+        assert_eq!(one_line("abcd", 4), "abcd");
+        assert_eq!(one_line("äöüß!", 4), "äöü…");
+    }
 }

@@ -12,9 +12,9 @@ use crate::{
         Context, Subject,
         approval::{self, Basis, Gate},
         reason::Reason,
+        report,
         trouble::{Stop, Trouble},
     },
-    kubernetes::finalizer,
     manager::{
         observed::ObservedConnection,
         write::{ConnectionOutcome, ConnectionWrite},
@@ -117,11 +117,7 @@ async fn keep_finalizer(
         let message = "waits until its interface and ManagerCredential are protected from going first";
         return Err(Trouble::new(Reason::InterfaceNotReady, message).into());
     }
-    if finalizer::set(&context.kubernetes, subject.node.kind.plural(), connection, wanted).await? {
-        // What comes next starts from the object as it is now.
-        return Err(Stop::Stale);
-    }
-    Ok(())
+    report::keep_finalizer(context, subject, connection, wanted).await
 }
 
 fn pending_targets(references: &References) -> Option<Trouble> {

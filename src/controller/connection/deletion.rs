@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::status;
 use crate::{
     api::{ChannelConnection, Deletion, annotation},
-    controller::{Context, Next, Subject, parent, report, trouble::Stop},
+    controller::{Context, Next, Subject, holding, parent, report, trouble::Stop},
     desired::node::{Kind, Node},
     kubernetes::{finalizer, outputs},
     manager::write::ConnectionWrite,
@@ -36,6 +36,7 @@ pub(super) async fn finish(subject: &Subject, connection: &ChannelConnection, co
         Err(Stop::Stale) => Next::Stale,
         Err(Stop::Trouble(trouble)) => {
             let mut after = connection.status.clone().unwrap_or_default();
+            let trouble = holding::or_abandon(trouble, subject);
             status::waiting(&mut after, subject, &trouble);
             let next = report::next_after(Some(&trouble));
             report::write(context, subject, connection, connection.status.as_ref(), &after, next).await

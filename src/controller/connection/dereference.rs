@@ -88,9 +88,6 @@ pub(super) async fn references(subject: &Subject, connection: &ChannelConnection
     let settled = holding::is_settled(connection.status.as_ref(), subject.generation);
     let interface_node = subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name);
     let Some(interface) = context.mirror.interface(&interface_node) else {
-        if settled {
-            return Err(Stop::Quiet);
-        }
         let message = format!(
             "there is no DigitalMessagingInterface {} in namespace {}",
             interface_node.name, interface_node.namespace

@@ -23,8 +23,7 @@ fn is_needed(subject: &Subject, credential: &ManagerCredential, context: &Contex
 /// Puts the finalizer on or takes it off, as the dependants need it.
 pub(super) async fn keep_finalizer(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<(), Stop> {
     let wanted = is_needed(subject, credential, context);
-    finalizer::set(&context.kubernetes, subject.node.kind.plural(), credential, wanted).await?;
-    Ok(())
+    report::keep_finalizer(context, subject, credential, wanted).await
 }
 
 /// It is being deleted: waits for dependants that must be cleaned up, then lets go.

@@ -11,10 +11,10 @@ use crate::{
         Context, Subject,
         approval::{self, Basis, Gate},
         reason::Reason,
+        report,
         trouble::{Stop, Trouble},
     },
     desired::node::Kind,
-    kubernetes::finalizer,
     manager::{observed::ObservedInterface, write::InterfaceWrite},
     plan::{Intent, Plan, identity::Holding},
 };
@@ -109,10 +109,7 @@ async fn keep_finalizer(
         || below.finalizers > 0
         || below.want_deletion > 0
         || (by_default && below.inherit_deletion > 0);
-    if finalizer::set(&context.kubernetes, subject.node.kind.plural(), interface, wanted).await? {
-        // What comes next starts from the object as it is now.
-        return Err(Stop::Stale);
-    }
+    report::keep_finalizer(context, subject, interface, wanted).await?;
     if wanted && !references.credential_stays {
         let message = "waits until its ManagerCredential is protected from going first";
         return Err(Trouble::new(Reason::CredentialNotReady, message).into());

@@ -6,7 +6,7 @@ use super::status;
 use crate::{
     api::{Deletion, DigitalMessagingInterface, annotation},
     controller::{
-        Context, Next, Subject, parent,
+        Context, Next, Subject, holding, parent,
         reason::Reason,
         report,
         trouble::{Stop, Trouble},
@@ -40,6 +40,7 @@ pub(super) async fn finish(subject: &Subject, interface: &DigitalMessagingInterf
         Err(Stop::Stale) => Next::Stale,
         Err(Stop::Trouble(trouble)) => {
             let mut after = interface.status.clone().unwrap_or_default();
+            let trouble = holding::or_abandon(trouble, subject);
             status::waiting(&mut after, subject, &trouble);
             let next = report::next_after(Some(&trouble));
             report::write(context, subject, interface, interface.status.as_ref(), &after, next).await

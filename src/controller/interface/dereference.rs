@@ -33,10 +33,7 @@ pub(super) async fn references(
     let node = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
     let status = interface.status.as_ref();
     let settled = holding::is_settled(status, subject.generation);
-    let credential = match parent::credential(&node, context) {
-        Err(_) if settled => return Err(Stop::Quiet),
-        found => found?,
-    };
+    let credential = parent::credential(&node, context)?;
     let session = parent::session(&node, context, !settled)?;
     let policy = interface.spec.policy(&credential.spec.default_policy());
     let mark = Mark {
