@@ -12,7 +12,7 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 
 use crate::manager::error::Class;
@@ -91,71 +91,174 @@ pub struct Metrics {
     sessions: Gauge,
 }
 
+/// A metric as the registry knows it and as the reference page in docs/ shows it.
+#[derive(Debug)]
+pub struct Description {
+    /// Name in the registry; see [`Description::exposed_name`].
+    pub name: &'static str,
+    /// What kind of metric.
+    pub kind: MetricKind,
+    /// Names of its labels; see [`LABELS`].
+    pub labels: &'static [&'static str],
+    /// What it counts or measures.
+    pub help: &'static str,
+}
+
+/// What kind of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in seconds, in buckets.
+    Seconds,
+}
+
+impl Description {
+    /// The name that a query uses; of a histogram the part before `_bucket`, `_sum` and `_count`.
+    pub fn exposed_name(&self) -> String {
+        match self.kind {
+            MetricKind::Counter => format!("{}_total", self.name),
+            MetricKind::Gauge => self.name.to_owned(),
+            MetricKind::Seconds => format!("{}_seconds", self.name),
+        }
+    }
+
+    fn register(&self, registry: &mut Registry, metric: impl Metric) {
+        match self.kind {
+            MetricKind::Counter | MetricKind::Gauge => registry.register(self.name, self.help, metric),
+            MetricKind::Seconds => registry.register_with_unit(self.name, self.help, Unit::Seconds, metric),
+        }
+    }
+}
+
+const MANAGER_REQUESTS: Description = Description {
+    name: "digital_messaging_manager_requests",
+    kind: MetricKind::Counter,
+    labels: &["operation", "class"],
+    help: "Calls to managers by operation and error class (`ok` for none)",
+};
+const MANAGER_SECONDS: Description = Description {
+    name: "digital_messaging_manager_request_duration",
+    kind: MetricKind::Seconds,
+    labels: &["operation"],
+    help: "Time of calls to managers; `watch` is meant to wait",
+};
+const RECONCILES: Description = Description {
+    name: "controller_runtime_reconcile",
+    kind: MetricKind::Counter,
+    labels: &["controller", "result"],
+    help: "Reconciles by controller and result",
+};
+const RECONCILE_SECONDS: Description = Description {
+    name: "controller_runtime_reconcile_time",
+    kind: MetricKind::Seconds,
+    labels: &["controller"],
+    help: "Time of reconciles by controller",
+};
+const PANICS: Description = Description {
+    name: "controller_runtime_reconcile_panics",
+    kind: MetricKind::Counter,
+    labels: &["controller"],
+    help: "Reconciles that panicked",
+};
+const WRITES: Description = Description {
+    name: "digital_messaging_kubernetes_writes",
+    kind: MetricKind::Counter,
+    labels: &["resource", "verb", "result"],
+    help: "Writes to the Kubernetes API by resource, verb and result (`ok`, `conflict`, `gone`, `error`), the Lease apart",
+};
+const WATCH_ERRORS: Description = Description {
+    name: "digital_messaging_watch_errors",
+    kind: MetricKind::Counter,
+    labels: &["resource"],
+    help: "Errors of watches, which start again by themselves",
+};
+const EVENTS_DROPPED: Description = Description {
+    name: "digital_messaging_events_dropped",
+    kind: MetricKind::Counter,
+    labels: &[],
+    help: "Kubernetes events that were not sent because too many waited",
+};
+const LEADER: Description = Description {
+    name: "leader_election_master_status",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Whether this process leads (1) or stands by (0)",
+};
+const SESSIONS: Description = Description {
+    name: "digital_messaging_sessions",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Manager accounts with an open session",
+};
+
+/// All metrics.
+pub const DESCRIPTIONS: &[&Description] = &[
+    &MANAGER_REQUESTS,
+    &MANAGER_SECONDS,
+    &SESSIONS,
+    &RECONCILES,
+    &RECONCILE_SECONDS,
+    &PANICS,
+    &WRITES,
+    &WATCH_ERRORS,
+    &EVENTS_DROPPED,
+    &LEADER,
+];
+
+/// All labels, and what their values are.
+pub const LABELS: &[(&str, &str)] = &[
+    (
+        "operation",
+        "What is asked of the manager: `probe` tries credentials, `walk` reads a whole account, `watch` waits for changes, the others \
+         are named after what they do, such as `create_connection`",
+    ),
+    (
+        "class",
+        "`ok`, or the class of the error, which decides what happens next: `unavailable` and `rate_limited` are tried again by \
+         themselves, all others wait for a change",
+    ),
+    ("controller", "The kind, by its plural name, such as `channelconnections`"),
+    (
+        "result",
+        "Of a reconcile: `success`, `requeue_after` (goes on by itself), `error`. Of a write: `ok`; `conflict` (the object had \
+         changed: looked at again); `gone` (the object or its namespace is going); `error`",
+    ),
+    (
+        "resource",
+        "What is written or watched, by its plural name; `secrets` and `events` among them",
+    ),
+    (
+        "verb",
+        "`create`, `update`, `patch` or `delete`; `update_status` and `patch_status` for a status",
+    ),
+];
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
         let manager_requests = Family::<Call, Counter>::default();
-        registry.register(
-            "digital_messaging_manager_requests",
-            "Calls to managers by operation and error class (`ok` for none)",
-            manager_requests.clone(),
-        );
+        MANAGER_REQUESTS.register(&mut registry, manager_requests.clone());
         let manager_seconds = Family::<Operation, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
-        registry.register_with_unit(
-            "digital_messaging_manager_request_duration",
-            "Time of calls to managers; `watch` is meant to wait",
-            Unit::Seconds,
-            manager_seconds.clone(),
-        );
-        let reconciles = Family::<Reconcile, Counter>::default();
-        registry.register(
-            "controller_runtime_reconcile",
-            "Reconciles by controller and result",
-            reconciles.clone(),
-        );
-        let reconcile_seconds = Family::<Controller, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
-        registry.register_with_unit(
-            "controller_runtime_reconcile_time",
-            "Time of reconciles by controller",
-            Unit::Seconds,
-            reconcile_seconds.clone(),
-        );
-        let panics = Family::<Controller, Counter>::default();
-        registry.register(
-            "controller_runtime_reconcile_panics",
-            "Reconciles that panicked",
-            panics.clone(),
-        );
-        let writes = Family::<Write, Counter>::default();
-        registry.register(
-            "digital_messaging_kubernetes_writes",
-            "Writes to the Kubernetes API by resource, verb and result (`ok`, `conflict`, `error`)",
-            writes.clone(),
-        );
-        let watch_errors = Family::<Watched, Counter>::default();
-        registry.register(
-            "digital_messaging_watch_errors",
-            "Errors of watches, which start again by themselves",
-            watch_errors.clone(),
-        );
-        let events_dropped = Counter::default();
-        registry.register(
-            "digital_messaging_events_dropped",
-            "Kubernetes events that were not sent because too many waited",
-            events_dropped.clone(),
-        );
-        let leader = Gauge::default();
-        registry.register(
-            "leader_election_master_status",
-            "Whether this process leads (1) or stands by (0)",
-            leader.clone(),
-        );
+        MANAGER_SECONDS.register(&mut registry, manager_seconds.clone());
         let sessions = Gauge::default();
-        registry.register(
-            "digital_messaging_sessions",
-            "Manager accounts with an open session",
-            sessions.clone(),
-        );
+        SESSIONS.register(&mut registry, sessions.clone());
+        let reconciles = Family::<Reconcile, Counter>::default();
+        RECONCILES.register(&mut registry, reconciles.clone());
+        let reconcile_seconds = Family::<Controller, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
+        RECONCILE_SECONDS.register(&mut registry, reconcile_seconds.clone());
+        let panics = Family::<Controller, Counter>::default();
+        PANICS.register(&mut registry, panics.clone());
+        let writes = Family::<Write, Counter>::default();
+        WRITES.register(&mut registry, writes.clone());
+        let watch_errors = Family::<Watched, Counter>::default();
+        WATCH_ERRORS.register(&mut registry, watch_errors.clone());
+        let events_dropped = Counter::default();
+        EVENTS_DROPPED.register(&mut registry, events_dropped.clone());
+        let leader = Gauge::default();
+        LEADER.register(&mut registry, leader.clone());
         Self {
             registry,
             manager_requests,
@@ -233,5 +336,53 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Labels of a sample line such as `name{a="1",le="5"} 3`, those of buckets left out.
+    fn labels(line: &str) -> BTreeSet<&str> {
+        let inner = line
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'))
+            .map_or("", |(inner, _)| inner);
+        let names = inner
+            .split(',')
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, _)| name);
+        names.filter(|name| *name != "le").collect()
+    }
+
+    #[test]
+    fn what_is_exposed_is_what_is_described() {
+        let metrics = Metrics::default();
+        metrics.manager_call("probe", None, Duration::ZERO);
+        metrics.reconciled("channelconnections", ReconcileResult::Success, Duration::ZERO);
+        metrics.panicked("channelconnections");
+        metrics.kubernetes_write("secrets", "create", "ok");
+        metrics.watch_error("secrets");
+        metrics.event_dropped();
+        let text = metrics.encode().unwrap();
+        for description in DESCRIPTIONS {
+            let name = description.exposed_name();
+            let sample = text
+                .lines()
+                .find(|line| line.starts_with(&name) && !line.starts_with(&format!("{name}_created")))
+                .unwrap_or_else(|| panic!("{name} is not exposed:\n{text}"));
+            assert_eq!(labels(sample), description.labels.iter().copied().collect(), "{sample}");
+        }
+        let exposed = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(exposed, DESCRIPTIONS.len(), "a metric is missing in DESCRIPTIONS:\n{text}");
+    }
+
+    #[test]
+    fn every_label_is_explained() {
+        let used: BTreeSet<&str> = DESCRIPTIONS.iter().flat_map(|it| it.labels).copied().collect();
+        assert_eq!(used, LABELS.iter().map(|(name, _)| *name).collect());
     }
 }
