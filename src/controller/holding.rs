@@ -5,14 +5,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::{
     api::{self, ConditionStatus, ConditionType, HasConditions, annotation},
     desired::{Mirror, node::Node},
-    manager::values::RemoteId,
+    manager::{error::one_line, values::RemoteId},
     plan::{Intent, Refusal, identity::Claimants},
 };
 
 use super::{
     Subject,
     reason::Reason,
-    report::Readiness,
+    report::{self, Readiness},
     trouble::{Stop, Trouble},
 };
 
@@ -98,26 +98,6 @@ pub fn trouble(refusal: &Refusal, subject: &Subject) -> Trouble {
     Trouble::new(reason, message)
 }
 
-/// Trouble with cleaning up, and the way out for when it will never end.
-#[must_use]
-pub fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
-    if trouble.reason == Reason::DependantsRemain {
-        return trouble;
-    }
-    let message = format!(
-        "it is being deleted, and cannot be cleaned up at the manager: {}. To let go and leave the manager as it is: kubectl annotate {} --namespace {} {} {}=true",
-        trouble.message,
-        subject.node.kind.as_str().to_lowercase(),
-        subject.node.namespace,
-        subject.node.name,
-        annotation::ABANDON,
-    );
-    Trouble {
-        retry: trouble.retry,
-        ..Trouble::new(trouble.reason, message)
-    }
-}
-
 /// Readiness after a reconcile that was stopped: what serves goes on serving, unless it is known to be gone.
 pub fn readiness_after(trouble: &Trouble) -> Readiness {
     match trouble.reason {
@@ -168,14 +148,28 @@ pub fn last_applied(intent: Intent) -> api::LastApplied {
     }
 }
 
-/// Drift as the status keeps it: what differs, and since when.
-pub fn drift(fields: Vec<String>, before: Option<&api::Drift>) -> Option<api::Drift> {
+/// Sets or clears `Drifted`, and returns the drift as the status keeps it: what differs, and since when.
+pub fn report_drift(
+    status: &mut impl HasConditions,
+    subject: &Subject,
+    fields: Vec<String>,
+    before: Option<api::Drift>,
+) -> Option<api::Drift> {
     if fields.is_empty() {
+        status.clear_condition(ConditionType::Drifted);
         return None;
     }
-    let since = before.map_or_else(|| Time(jiff::Timestamp::now()), |before| before.since.clone());
+    let message = format!("changed at the manager: {}", fields.join(", "));
+    report::set_condition(
+        status,
+        subject.generation,
+        ConditionType::Drifted,
+        true,
+        Reason::Differs,
+        &one_line(&message, 1000),
+    );
     Some(api::Drift {
         fields: fields.into_iter().take(api::plan::MAX_CHANGES).collect(),
-        since,
+        since: before.map_or_else(|| Time(jiff::Timestamp::now()), |before| before.since),
     })
 }

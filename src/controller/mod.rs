@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod approval;
+pub mod cleanup;
 pub mod connection;
 pub mod credential;
 pub mod holding;

@@ -1,47 +1,16 @@
 //! A connection with `deletion: Delete` is deleted at the manager and its outputs with it; any other is left there.
 
-use kube::ResourceExt;
-
-use super::status;
 use crate::{
-    api::{ChannelConnection, Deletion, annotation},
-    controller::{Context, Next, Subject, holding, parent, report, trouble::Stop},
+    api::{ChannelConnection, Deletion},
+    controller::{Context, Next, Subject, cleanup, parent, trouble::Stop},
     desired::node::{Kind, Node},
-    kubernetes::{finalizer, outputs},
+    kubernetes::outputs,
     manager::write::ConnectionWrite,
 };
 
 pub(super) async fn finish(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
-    if !finalizer::is_on(connection) {
-        return Next::Wait;
-    }
-    let abandoned = connection
-        .annotations()
-        .get(annotation::ABANDON)
-        .is_some_and(|value| value == "true");
-    let outcome = if abandoned {
-        Ok(())
-    } else {
-        clean_up(subject, connection, context).await
-    };
-    let outcome = match outcome {
-        Ok(()) => finalizer::set(&context.kubernetes, subject.node.kind.plural(), connection, false)
-            .await
-            .map(|_| ())
-            .map_err(Stop::from),
-        stopped => stopped,
-    };
-    match outcome {
-        Ok(()) | Err(Stop::Quiet) => Next::Wait,
-        Err(Stop::Stale) => Next::Stale,
-        Err(Stop::Trouble(trouble)) => {
-            let mut after = connection.status.clone().unwrap_or_default();
-            let trouble = holding::or_abandon(trouble, subject);
-            status::waiting(&mut after, subject, &trouble);
-            let next = report::next_after(Some(&trouble));
-            report::write(context, subject, connection, connection.status.as_ref(), &after, next).await
-        }
-    }
+    let clean_up = clean_up(subject, connection, context);
+    cleanup::finish(context, subject, connection, connection.status.as_ref(), clean_up).await
 }
 
 async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<(), Stop> {

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::publish::Done;
 use crate::{
     api::{
-        ChannelConnection, ChannelConnectionStatus, ConditionType, HasConditions, annotation,
+        ChannelConnection, ChannelConnectionStatus, annotation,
         connection::{ConnectionState as ApiState, Widget},
     },
     controller::{
@@ -74,7 +74,8 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
         status.outputs = outputs;
     }
     status.plan = applied.plan;
-    set_drift(status, subject, applied.drifted);
+    let drift = status.drift.take();
+    status.drift = holding::report_drift(status, subject, applied.drifted, drift);
     let trouble = applied.trouble.or_else(|| match &readiness {
         // Not a difference: the manager holds what is declared.
         Readiness::NotReady(Reason::AwaitingAuthorization | Reason::ChannelFailed, _) => None,
@@ -109,27 +110,4 @@ fn readiness(observed: &ObservedConnection) -> Readiness {
         ),
         ConnectionState::Failed => Readiness::NotReady(Reason::ChannelFailed, message("the provider refuses the channel")),
     }
-}
-
-fn set_drift(status: &mut ChannelConnectionStatus, subject: &Subject, drifted: Vec<String>) {
-    if drifted.is_empty() {
-        status.drift = None;
-        status.clear_condition(ConditionType::Drifted);
-    } else {
-        let message = format!("changed at the manager: {}", drifted.join(", "));
-        report::set_condition(
-            status,
-            subject.generation,
-            ConditionType::Drifted,
-            true,
-            Reason::Differs,
-            &message,
-        );
-        status.drift = holding::drift(drifted, status.drift.as_ref());
-    }
-}
-
-/// What waits, for the report of an object that is being deleted.
-pub(super) fn waiting(status: &mut ChannelConnectionStatus, subject: &Subject, trouble: &Trouble) {
-    report::set_conditions(status, subject.generation, Readiness::Unchanged, Some(trouble));
 }

@@ -24,7 +24,7 @@ use crate::desired::node::Kind;
 pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>) -> Next {
     let subject = Subject::of(Kind::Credential, &*credential);
     if credential.meta().deletion_timestamp.is_some() {
-        return deletion::wait_for_dependants(&subject, &credential, &context).await;
+        return deletion::finish(&subject, &credential, &context).await;
     }
     if let Err(stop) = deletion::keep_finalizer(&subject, &credential, &context).await {
         return report_stop(&subject, &credential, &context, stop).await;

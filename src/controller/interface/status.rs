@@ -6,15 +6,11 @@ use kube::ResourceExt;
 
 use super::apply::Applied;
 use crate::{
-    api::{
-        ConditionType, DigitalMessagingInterface, DigitalMessagingInterfaceStatus, HasConditions, annotation,
-        interface::ConnectionCounts,
-    },
+    api::{DigitalMessagingInterface, DigitalMessagingInterfaceStatus, annotation, interface::ConnectionCounts},
     controller::{
         Context, Next, Subject, holding,
-        reason::Reason,
         report::{self, Readiness},
-        trouble::{Stop, Trouble},
+        trouble::Stop,
     },
     desired::node::Kind,
 };
@@ -71,27 +67,10 @@ fn describe(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, app
         status.last_applied = Some(holding::last_applied(intent));
     }
     status.plan = applied.plan;
-    set_drift(status, subject, applied.drifted);
+    let drift = status.drift.take();
+    status.drift = holding::report_drift(status, subject, applied.drifted, drift);
     report::set_conditions(status, subject.generation, readiness, applied.trouble.as_ref());
     report::next_after(applied.trouble.as_ref())
-}
-
-fn set_drift(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, drifted: Vec<String>) {
-    if drifted.is_empty() {
-        status.drift = None;
-        status.clear_condition(ConditionType::Drifted);
-    } else {
-        let message = format!("changed at the manager: {}", drifted.join(", "));
-        report::set_condition(
-            status,
-            subject.generation,
-            ConditionType::Drifted,
-            true,
-            Reason::Differs,
-            &message,
-        );
-        status.drift = holding::drift(drifted, status.drift.as_ref());
-    }
 }
 
 /// Counts connections. A count alone is written at most every few seconds: thousands of connections may turn ready at once.
@@ -127,9 +106,4 @@ fn count(
     counted.insert(subject.node.clone(), Instant::now());
     status.connections = counts;
     next
-}
-
-/// What waits, for the report of an object that is being deleted.
-pub(super) fn waiting(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, trouble: &Trouble) {
-    report::set_conditions(status, subject.generation, Readiness::Unchanged, Some(trouble));
 }

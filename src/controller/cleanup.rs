@@ -1,0 +1,104 @@
+//! The end of an object: cleans up what it must at the manager, then lets go. The same for all kinds.
+
+use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
+use serde::Serialize;
+
+use super::{
+    Context, Next, Subject,
+    reason::Reason,
+    report::{self, Readiness},
+    trouble::{Stop, Trouble},
+};
+use crate::{
+    api::{HasConditions, annotation},
+    desired::node::{Kind, Node},
+    kubernetes::finalizer,
+};
+
+/// Runs `clean_up` and takes the finalizer off once it succeeded; says why as long as it does not.
+///
+/// The annotation `abandon` skips the cleaning up: the manager is left as it is.
+pub async fn finish<K, S>(
+    context: &Context,
+    subject: &Subject,
+    object: &K,
+    before: Option<&S>,
+    clean_up: impl Future<Output = Result<(), Stop>>,
+) -> Next
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+    S: HasConditions + Clone + Default + PartialEq + Serialize,
+{
+    if !finalizer::is_on(object) {
+        return Next::Wait;
+    }
+    let abandoned = object
+        .annotations()
+        .get(annotation::ABANDON)
+        .is_some_and(|value| value == "true");
+    let outcome = if abandoned { Ok(()) } else { clean_up.await };
+    let outcome = match outcome {
+        Ok(()) => report::keep_finalizer(context, subject, object, false).await,
+        stopped => stopped,
+    };
+    match outcome {
+        Ok(()) | Err(Stop::Quiet) => Next::Wait,
+        Err(Stop::Stale) => Next::Stale,
+        Err(Stop::Trouble(trouble)) => {
+            let trouble = or_abandon(trouble, subject);
+            let mut after = before.cloned().unwrap_or_default();
+            report::set_conditions(&mut after, subject.generation, Readiness::Unchanged, Some(&trouble));
+            let next = report::next_after(Some(&trouble));
+            report::write(context, subject, object, before, &after, next).await
+        }
+    }
+}
+
+/// Waits for dependants of `kind` that must be cleaned up first.
+///
+/// # Errors
+/// As long as there are any; the message names a few.
+pub fn wait_for(kind: Kind, subject: &Subject, context: &Context) -> Result<(), Stop> {
+    let waiting = context.mirror.sum(&subject.node, kind).finalizers;
+    if waiting == 0 {
+        return Ok(());
+    }
+    let dependants = context.mirror.dependants(&subject.node);
+    let kept = dependants
+        .iter()
+        .filter(|node| node.kind == kind && has_finalizer(node, context));
+    let names = kept.take(5).map(|node| node.name.to_string()).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "waits for {waiting} {}(s) that must be cleaned up first: {names}",
+        kind.as_str()
+    );
+    Err(Trouble::new(Reason::DependantsRemain, message).into())
+}
+
+fn has_finalizer(node: &Node, context: &Context) -> bool {
+    match node.kind {
+        Kind::Interface => context.mirror.interface(node).is_some_and(|it| finalizer::is_on(&*it)),
+        Kind::Connection => context.mirror.connection(node).is_some_and(|it| finalizer::is_on(&*it)),
+        _ => false,
+    }
+}
+
+/// Trouble with cleaning up, and the way out for when it will never end.
+fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
+    if trouble.reason == Reason::DependantsRemain {
+        return trouble;
+    }
+    let message = format!(
+        "it is being deleted, and cannot be cleaned up at the manager: {}. To let go and leave the manager as it is: \
+         kubectl annotate {} --namespace {} {} {}=true",
+        trouble.message,
+        subject.node.kind.as_str().to_lowercase(),
+        subject.node.namespace,
+        subject.node.name,
+        annotation::ABANDON,
+    );
+    Trouble {
+        retry: trouble.retry,
+        ..Trouble::new(trouble.reason, message)
+    }
+}
