@@ -10,7 +10,7 @@ use super::{
     mirror::Seen,
 };
 use crate::manager::{
-    error::Error,
+    error::{Class, Error},
     observed::{Cursor, Observation},
 };
 
@@ -22,8 +22,12 @@ const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// Objects that may vanish between two looks without suspicion, whatever the size of the account.
 const HARMLESS_LOSS: usize = 5;
 
+/// So many looks in a row may be answered with 429 before the account counts as down.
+const PATIENCE: u32 = 3;
+
 pub(super) async fn run(shared: &Shared) {
     let mut cursor: Option<Cursor> = None;
+    let mut refusals = 0_u32;
     loop {
         let began = Instant::now();
         let interval = shared.state().settings.observe_interval;
@@ -31,12 +35,17 @@ pub(super) async fn run(shared: &Shared) {
             Ok(look) => {
                 let Look { next, quiet } = look;
                 shared.set_health(Health::Up);
+                refusals = 0;
                 cursor = next;
                 match (&cursor, quiet) {
                     (None, _) if !shared.capabilities.change_feed => health::spread(interval),
                     (Some(_), true) => IDLE_PAUSE.saturating_sub(began.elapsed()).max(LEAST_PAUSE),
                     _ => LEAST_PAUSE,
                 }
+            }
+            Err(error) if matches!(error.class, Class::RateLimited { .. }) && refusals < PATIENCE => {
+                refusals = refusals.saturating_add(1);
+                health::wait(refusals, health::retry_after(&error))
             }
             Err(error) => {
                 tracing::warn!(account = %shared.account, class = error.class.label(), %error, "cannot observe the account");

@@ -155,6 +155,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiv
                 Err(error) => tracing::error!(account = %shared.account, %error, "a request to the manager ended abnormally"),
             },
             () = sleep_until(resume.unwrap_or_else(Instant::now)), if resume.is_some() => {}
+            // Closed, and the last requests were turned away: nothing is left to wait for.
+            else => {}
         }
     }
 }
