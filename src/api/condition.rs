@@ -9,6 +9,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::plan::Plan;
+
 /// Most characters of a condition's message. The API server refuses a status with a longer one.
 pub const MAX_MESSAGE_LENGTH: usize = 1024;
 
@@ -114,6 +116,9 @@ pub trait HasConditions {
     fn condition(&self, type_: ConditionType) -> Option<&Condition> {
         self.conditions().iter().find(|condition| condition.type_ == type_)
     }
+
+    /// Shows the plan that waits, for kinds that have plans.
+    fn set_plan(&mut self, _plan: Option<Plan>) {}
 
     /// Puts a condition in the place of the one of its type. Its transition time stays as it was unless the status changes.
     fn set_condition(&mut self, mut condition: Condition) {

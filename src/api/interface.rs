@@ -257,6 +257,10 @@ pub struct DigitalMessagingInterfaceStatus {
     /// What the operator applied last.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub last_applied: Option<LastApplied>,
+    /// Hash of the plan that was approved and applied last. It takes part in the hash of the next plan, so an approval works once.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
+    #[schemars(length(max = 128))]
+    pub last_approved_plan: Option<String>,
     /// Value of the annotation `digitalmessaging.io/retry` that was acted on last.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     #[schemars(length(max = 256))]
@@ -275,6 +279,10 @@ impl HasConditions for DigitalMessagingInterfaceStatus {
 
     fn conditions_mut(&mut self) -> &mut Vec<Condition> {
         &mut self.conditions
+    }
+
+    fn set_plan(&mut self, plan: Option<Plan>) {
+        self.plan = plan;
     }
 }
 

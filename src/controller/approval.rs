@@ -4,28 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::{self, Approval, EffectivePolicy, Management, annotation},
-    plan::{Change, Plan, plan_hash},
+    manager::values::RemoteId,
+    plan::{Change, sha256_hex},
 };
 
 use super::{Subject, reason::Reason, trouble::Trouble};
-
-/// What may be done with a plan.
-#[derive(Debug)]
-pub enum Gate {
-    /// Apply it.
-    Go,
-    /// Do not, and show this.
-    Held(Box<Held>),
-}
-
-/// A plan that is not applied.
-#[derive(Debug)]
-pub struct Held {
-    /// Why.
-    pub trouble: Trouble,
-    /// The plan to show, if it waits for approval.
-    pub plan: Option<api::Plan>,
-}
 
 /// What a plan is computed against: it is approved against exactly that.
 #[derive(Clone, Copy, Debug)]
@@ -36,53 +19,75 @@ pub struct Basis<'a> {
     pub revision: Option<u64>,
     /// Fingerprint of the secrets.
     pub secrets: Option<&'a str>,
+    /// The plan that was approved last: what makes an approval work once.
+    pub last_approved: Option<&'a str>,
 }
 
-/// Looks whether a plan may be applied.
-pub fn gate<W>(
+/// Looks whether changes may be made. Returns the hash of the plan if it had to be approved, and was.
+///
+/// # Errors
+/// Why not; with the plan if it waits for approval.
+pub fn gate(
     policy: EffectivePolicy,
-    plan: &Plan<W>,
+    changes: &[Change],
     subject: &Subject,
     basis: Basis<'_>,
     annotations: Option<&BTreeMap<String, String>>,
-) -> Gate {
-    if plan.write.is_none() {
-        return Gate::Go;
+) -> Result<Option<String>, Trouble> {
+    if changes.is_empty() {
+        return Ok(None);
     }
     if policy.management == Management::Observe {
-        let trouble = Trouble::new(
-            Reason::Differs,
-            format!("the manager holds something else in: {}", list(&plan.changes)),
-        );
-        return Gate::Held(Box::new(Held { trouble, plan: None }));
+        let message = format!("the manager holds something else in: {}", list(changes));
+        return Err(Trouble::new(Reason::Differs, message));
     }
     if policy.approval == Approval::NotRequired {
-        return Gate::Go;
+        return Ok(None);
     }
-    let hash = plan_hash(
-        &subject.uid,
-        subject.generation,
-        basis.account,
-        basis.revision,
-        basis.secrets,
-        &plan.changes,
-    );
+    let hash = plan_hash(&subject.uid, subject.generation, &basis, changes);
     if annotations.and_then(|annotations| annotations.get(annotation::APPROVE)) == Some(&hash) {
-        return Gate::Go;
+        return Ok(Some(hash));
     }
     let message = format!(
         "waits for approval of {} change(s): kubectl annotate {} --namespace {} {} --overwrite {}={hash}",
-        plan.changes.len(),
+        changes.len(),
         subject.node.kind.as_str().to_lowercase(),
         subject.node.namespace,
         subject.node.name,
         annotation::APPROVE,
     );
-    let shown = show(hash, &plan.changes);
-    Gate::Held(Box::new(Held {
-        trouble: Trouble::new(Reason::AwaitingApproval, message),
-        plan: Some(shown),
-    }))
+    Err(Trouble {
+        plan: Some(Box::new(show(hash, changes))),
+        ..Trouble::new(Reason::AwaitingApproval, message)
+    })
+}
+
+/// The change that deletion makes, as a plan shows it.
+pub fn deletion(id: &RemoteId) -> [Change; 1] {
+    [Change {
+        field: "/".to_owned(),
+        from: Some(id.to_string()),
+        to: Some("deleted".to_owned()),
+        destructive: true,
+    }]
+}
+
+/// Hash of a plan. Approving it approves exactly these changes against exactly this state.
+fn plan_hash(uid: &str, generation: i64, basis: &Basis<'_>, changes: &[Change]) -> String {
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|change| (&change.field, &change.from, &change.to, change.destructive))
+        .collect();
+    let parts = serde_json::json!([
+        uid,
+        generation,
+        basis.account,
+        basis.revision,
+        basis.secrets,
+        basis.last_approved,
+        changes
+    ]);
+    sha256_hex(parts.to_string().as_bytes())
 }
 
 /// Pointers for people, a few of them.
@@ -106,5 +111,98 @@ fn show(hash: String, changes: &[Change]) -> api::Plan {
         hash,
         changes: shown.collect(),
         truncated: u32::try_from(more).ok().filter(|more| *more > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::Deletion,
+        desired::node::{Kind, Node},
+    };
+
+    fn subject() -> Subject {
+        Subject {
+            node: Node::new(Kind::Connection, "shop", "web"),
+            uid: "uid".to_owned(),
+            generation: 1,
+        }
+    }
+
+    const BASIS: Basis<'static> = Basis {
+        account: "a",
+        revision: Some(7),
+        secrets: None,
+        last_approved: None,
+    };
+
+    fn changes() -> Vec<Change> {
+        vec![Change {
+            field: "/displayName".to_owned(),
+            from: Some("a".to_owned()),
+            to: Some("b".to_owned()),
+            destructive: false,
+        }]
+    }
+
+    fn policy(approval: Approval) -> EffectivePolicy {
+        EffectivePolicy {
+            management: Management::Full,
+            approval,
+            deletion: Deletion::Orphan,
+        }
+    }
+
+    fn ask(basis: Basis<'_>, approve: Option<&str>) -> Result<Option<String>, Trouble> {
+        let annotations = approve.map(|hash| BTreeMap::from([(annotation::APPROVE.to_owned(), hash.to_owned())]));
+        gate(
+            policy(Approval::Required),
+            &changes(),
+            &subject(),
+            basis,
+            annotations.as_ref(),
+        )
+    }
+
+    #[test]
+    fn nothing_to_change_needs_no_approval() {
+        assert_eq!(gate(policy(Approval::Required), &[], &subject(), BASIS, None).unwrap(), None);
+        assert_eq!(
+            gate(policy(Approval::NotRequired), &changes(), &subject(), BASIS, None).unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn exactly_the_plan_that_was_shown_can_be_approved() {
+        let waiting = ask(BASIS, None).unwrap_err();
+        assert_eq!(waiting.reason, Reason::AwaitingApproval);
+        let hash = waiting.plan.unwrap().hash;
+        assert!(waiting.message.contains(&hash));
+        assert_eq!(ask(BASIS, Some(&hash)).unwrap(), Some(hash.clone()));
+        assert!(ask(BASIS, Some("another")).is_err());
+    }
+
+    #[test]
+    fn an_approval_is_void_once_either_side_has_changed_or_it_was_used() {
+        let hash = ask(BASIS, None).unwrap_err().plan.unwrap().hash;
+        for changed in [
+            Basis {
+                revision: Some(8),
+                ..BASIS
+            },
+            Basis { account: "b", ..BASIS },
+            Basis {
+                secrets: Some("x"),
+                ..BASIS
+            },
+            Basis {
+                last_approved: Some(&hash),
+                ..BASIS
+            },
+        ] {
+            assert!(ask(changed, Some(&hash)).is_err(), "{changed:?}");
+        }
     }
 }

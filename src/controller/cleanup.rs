@@ -48,6 +48,7 @@ where
             let trouble = or_abandon(trouble, subject);
             let mut after = before.cloned().unwrap_or_default();
             report::set_conditions(&mut after, subject.generation, Readiness::Unchanged, Some(&trouble));
+            after.set_plan(trouble.plan.as_deref().cloned());
             let next = report::next_after(Some(&trouble));
             report::write(context, subject, object, before, &after, next).await
         }
@@ -85,7 +86,7 @@ fn has_finalizer(node: &Node, context: &Context) -> bool {
 
 /// Trouble with cleaning up, and the way out for when it will never end.
 fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
-    if trouble.reason == Reason::DependantsRemain {
+    if matches!(trouble.reason, Reason::DependantsRemain | Reason::AwaitingApproval) {
         return trouble;
     }
     let message = format!(
@@ -99,6 +100,7 @@ fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
     );
     Trouble {
         retry: trouble.retry,
+        plan: trouble.plan,
         ..Trouble::new(trouble.reason, message)
     }
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::{
+    api,
     kubernetes::client::WriteError,
     manager::error::{AuthenticationFault, ClaimedBy, Class, Error, Outage, one_line},
     session::{Failure, health},
@@ -35,6 +36,8 @@ pub struct Trouble {
     pub message: String,
     /// When to try again.
     pub retry: Retry,
+    /// The plan that waits for approval.
+    pub plan: Option<Box<api::Plan>>,
 }
 
 /// When to try again.
@@ -55,6 +58,7 @@ impl Trouble {
             reason,
             message: one_line(message.as_ref(), 1000),
             retry: Retry::OnChange,
+            plan: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! [`connection`] put the two together into the one write that brings the manager to what is desired, or into the
 //! [`Refusal`] that says why there is none.
 
-use sha2_hex::sha256_hex;
+pub use sha2_hex::sha256_hex;
 
 pub mod connection;
 pub mod difference;
@@ -93,28 +93,11 @@ pub enum Refusal {
     NothingToObserve,
 }
 
-/// Hash of a plan. Approving it approves exactly these changes against exactly this state.
-pub fn plan_hash(
-    uid: &str,
-    generation: i64,
-    account: &str,
-    observed_revision: Option<u64>,
-    secrets: Option<&str>,
-    changes: &[Change],
-) -> String {
-    let changes: Vec<_> = changes
-        .iter()
-        .map(|change| (&change.field, &change.from, &change.to, change.destructive))
-        .collect();
-    let parts = serde_json::json!([uid, generation, account, observed_revision, secrets, changes]);
-    sha256_hex(parts.to_string().as_bytes())
-}
-
 mod sha2_hex {
     use std::fmt::Write;
 
     /// The first 128 bits of a SHA-256 in hexadecimal: enough to tell plans apart, short enough to type.
-    pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    pub fn sha256_hex(bytes: &[u8]) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
         digest
             .as_ref()

@@ -7,10 +7,10 @@ use secrecy::SecretString;
 
 use super::dereference::References;
 use crate::{
-    api::{self, ChannelConnection, Deletion},
+    api::{ChannelConnection, Deletion},
     controller::{
         Context, Subject,
-        approval::{self, Basis, Gate},
+        approval::{self, Basis},
         reason::Reason,
         report,
         trouble::{Stop, Trouble},
@@ -30,8 +30,8 @@ pub(super) struct Applied {
     pub(super) secret: Option<SecretString>,
     /// What has been applied; none if the plan was held back.
     pub(super) intent: Option<Intent>,
-    /// The plan that waits.
-    pub(super) plan: Option<api::Plan>,
+    /// The plan that had to be approved, and was.
+    pub(super) approved: Option<String>,
     /// Fields that differ without anyone having changed the spec.
     pub(super) drifted: Vec<String>,
     /// What is not as it should be, if anything.
@@ -54,29 +54,26 @@ pub(super) async fn apply(
         account: references.session.account().as_str(),
         revision: before.as_ref().map(|observed| observed.revision),
         secrets: references.secrets.remember().map(|sent| sent.hmac.as_str()),
+        last_approved: connection
+            .status
+            .as_ref()
+            .and_then(|status| status.last_approved_plan.as_deref()),
     };
-    if let Gate::Held(held) = approval::gate(
-        references.policy,
-        &plan,
-        subject,
-        basis,
-        connection.meta().annotations.as_ref(),
-    ) {
-        let drifted = plan
-            .changes
-            .iter()
-            .filter(|_| plan.drift)
-            .map(|change| change.field.clone())
-            .collect();
-        return Ok(Applied {
-            observed: before,
-            secret: None,
-            intent: None,
-            plan: held.plan,
-            drifted,
-            trouble: Some(held.trouble),
-        });
-    }
+    let annotations = connection.meta().annotations.as_ref();
+    let approved = match approval::gate(references.policy, &plan.changes, subject, basis, annotations) {
+        Ok(approved) => approved,
+        Err(trouble) => {
+            let fields = plan.changes.into_iter().map(|change| change.field);
+            return Ok(Applied {
+                secret: None,
+                observed: before,
+                intent: None,
+                approved: None,
+                drifted: if plan.drift { fields.collect() } else { Vec::new() },
+                trouble: Some(trouble),
+            });
+        }
+    };
     keep_finalizer(subject, connection, references, context).await?;
     let (observed, secret) = match plan.write {
         None => (before, None),
@@ -99,7 +96,7 @@ pub(super) async fn apply(
         observed,
         secret,
         intent: Some(plan.intent),
-        plan: None,
+        approved,
         drifted: Vec::new(),
         trouble,
     })

@@ -1,8 +1,15 @@
 //! A connection with `deletion: Delete` is deleted at the manager and its outputs with it; any other is left there.
 
+use kube::Resource;
+
 use crate::{
     api::{ChannelConnection, Deletion},
-    controller::{Context, Next, Subject, cleanup, parent, trouble::Stop},
+    controller::{
+        Context, Next, Subject,
+        approval::{self, Basis},
+        cleanup, parent,
+        trouble::Stop,
+    },
     desired::node::{Kind, Node},
     kubernetes::outputs,
     manager::write::ConnectionWrite,
@@ -20,7 +27,8 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
         .and_then(|node| context.mirror.credential(node))
         .map(|credential| credential.spec.default_policy())
         .unwrap_or_default();
-    if connection.spec.policy(&defaults).deletion != Deletion::Delete {
+    let policy = connection.spec.policy(&defaults);
+    if policy.deletion != Deletion::Delete {
         return Ok(());
     }
     let reference = subject.node.reference(&context.installation.name);
@@ -31,6 +39,15 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
         // Only what carries our mark is deleted, whatever the status says.
         let held = session.mirror().connection_by_reference(reference.as_str());
         if let Some(held) = held {
+            let status = connection.status.as_ref();
+            let basis = Basis {
+                account: session.account().as_str(),
+                revision: Some(held.revision),
+                secrets: None,
+                last_approved: status.and_then(|status| status.last_approved_plan.as_deref()),
+            };
+            let annotations = connection.meta().annotations.as_ref();
+            approval::gate(policy, &approval::deletion(&held.id), subject, basis, annotations)?;
             let write = ConnectionWrite::Delete { id: held.id.clone() };
             session
                 .write_connection(subject.requester(), held.interface_id.clone(), write)

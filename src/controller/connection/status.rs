@@ -73,7 +73,10 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
     if outputs.is_some() {
         status.outputs = outputs;
     }
-    status.plan = applied.plan;
+    if applied.approved.is_some() {
+        status.last_approved_plan = applied.approved;
+    }
+    status.plan = applied.trouble.as_ref().and_then(|trouble| trouble.plan.as_deref().cloned());
     let drift = status.drift.take();
     status.drift = holding::report_drift(status, subject, applied.drifted, drift);
     let trouble = applied.trouble.or_else(|| match &readiness {

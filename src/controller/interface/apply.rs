@@ -6,10 +6,10 @@ use kube::Resource;
 
 use super::dereference::References;
 use crate::{
-    api::{self, Deletion, DigitalMessagingInterface},
+    api::{Deletion, DigitalMessagingInterface},
     controller::{
         Context, Subject,
-        approval::{self, Basis, Gate},
+        approval::{self, Basis},
         reason::Reason,
         report,
         trouble::{Stop, Trouble},
@@ -26,8 +26,8 @@ pub(super) struct Applied {
     pub(super) observed: Option<Arc<ObservedInterface>>,
     /// What has been applied; none if the plan was held back.
     pub(super) intent: Option<Intent>,
-    /// The plan that waits.
-    pub(super) plan: Option<api::Plan>,
+    /// The plan that had to be approved, and was.
+    pub(super) approved: Option<String>,
     /// Fields that differ without anyone having changed the spec.
     pub(super) drifted: Vec<String>,
     /// What is not as it should be, if anything.
@@ -50,29 +50,26 @@ pub(super) async fn apply(
         account: &account,
         revision: before.as_ref().map(|observed| observed.revision),
         secrets: None,
+        last_approved: interface
+            .status
+            .as_ref()
+            .and_then(|status| status.last_approved_plan.as_deref()),
     };
-    if let Gate::Held(held) = approval::gate(
-        references.policy,
-        &plan,
-        subject,
-        basis,
-        interface.meta().annotations.as_ref(),
-    ) {
-        let drifted = plan
-            .changes
-            .iter()
-            .filter(|_| plan.drift)
-            .map(|change| change.field.clone())
-            .collect();
-        return Ok(Applied {
-            account,
-            observed: before,
-            intent: None,
-            plan: held.plan,
-            drifted,
-            trouble: Some(held.trouble),
-        });
-    }
+    let annotations = interface.meta().annotations.as_ref();
+    let approved = match approval::gate(references.policy, &plan.changes, subject, basis, annotations) {
+        Ok(approved) => approved,
+        Err(trouble) => {
+            let fields = plan.changes.into_iter().map(|change| change.field);
+            return Ok(Applied {
+                account,
+                observed: before,
+                intent: None,
+                approved: None,
+                drifted: if plan.drift { fields.collect() } else { Vec::new() },
+                trouble: Some(trouble),
+            });
+        }
+    };
     keep_finalizer(subject, interface, references, context).await?;
     let observed = match plan.write {
         None => before,
@@ -87,7 +84,7 @@ pub(super) async fn apply(
         account,
         observed,
         intent: Some(plan.intent),
-        plan: None,
+        approved,
         drifted: Vec::new(),
         trouble: None,
     })

@@ -1,10 +1,16 @@
 //! An interface stays until its connections are cleaned up; then it is deleted at the manager, or left there.
 
+use kube::Resource;
+
 use crate::{
     api::{Deletion, DigitalMessagingInterface},
-    controller::{Context, Next, Subject, cleanup, parent, trouble::Stop},
+    controller::{
+        Context, Next, Subject,
+        approval::{self, Basis},
+        cleanup, parent,
+        trouble::Stop,
+    },
     desired::node::Kind,
-    session::Session,
 };
 
 pub(super) async fn finish(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Next {
@@ -20,20 +26,24 @@ async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, cont
         .credential(&node)
         .map(|credential| credential.spec.default_policy())
         .unwrap_or_default();
-    if interface.spec.policy(&defaults).deletion != Deletion::Delete {
+    let policy = interface.spec.policy(&defaults);
+    if policy.deletion != Deletion::Delete {
         return Ok(());
     }
-    let held = |session: &Session| {
-        session
-            .mirror()
-            .interface_by_reference(subject.node.reference(&context.installation.name).as_str())
-            .map(|held| held.id.clone())
-    };
     parent::credential(&node, context)?;
     let session = parent::session(&node, context, true)?;
     // Only what carries our mark is deleted, whatever the status says.
-    match held(&session) {
-        Some(id) => Ok(session.retire_interface(subject.requester(), id).await?),
-        None => Ok(()),
-    }
+    let reference = subject.node.reference(&context.installation.name);
+    let held = session.mirror().interface_by_reference(reference.as_str());
+    let Some(held) = held else { return Ok(()) };
+    let status = interface.status.as_ref();
+    let basis = Basis {
+        account: session.account().as_str(),
+        revision: Some(held.revision),
+        secrets: None,
+        last_approved: status.and_then(|status| status.last_approved_plan.as_deref()),
+    };
+    let annotations = interface.meta().annotations.as_ref();
+    approval::gate(policy, &approval::deletion(&held.id), subject, basis, annotations)?;
+    Ok(session.retire_interface(subject.requester(), held.id.clone()).await?)
 }

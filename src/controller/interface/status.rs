@@ -66,7 +66,10 @@ fn describe(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, app
     if let Some(intent) = applied.intent {
         status.last_applied = Some(holding::last_applied(intent));
     }
-    status.plan = applied.plan;
+    if applied.approved.is_some() {
+        status.last_approved_plan = applied.approved;
+    }
+    status.plan = applied.trouble.as_ref().and_then(|trouble| trouble.plan.as_deref().cloned());
     let drift = status.drift.take();
     status.drift = holding::report_drift(status, subject, applied.drifted, drift);
     report::set_conditions(status, subject.generation, readiness, applied.trouble.as_ref());

@@ -122,6 +122,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         drift: Some(drift()),
         last_applied: Some(last_applied()),
         last_handled_retry: Some(text()),
+        last_approved_plan: Some("a".repeat(32)),
         conditions: all_conditions(),
     };
     assert_kept::<DigitalMessagingInterface>(&client, &namespace, "acme-support", status).await;
@@ -150,6 +151,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         drift: Some(drift()),
         last_applied: Some(last_applied()),
         last_handled_retry: Some(text()),
+        last_approved_plan: Some("a".repeat(32)),
         last_handled_rotation: Some(text()),
         conditions: all_conditions(),
     };
