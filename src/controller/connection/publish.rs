@@ -142,20 +142,21 @@ fn describes(connection: &ChannelConnection, observed: &ObservedConnection) -> b
 
 /// Whether the Secret is there, ours, and as we left it.
 fn is_untouched(node: &Node, references: &References, content_hash: &str, context: &Context) -> bool {
-    let published = context
-        .memory
-        .published
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(node)
-        .cloned();
+    let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(meta) = context.mirror.output(node) else {
-        // The watch may not have shown yet what we have just made.
-        return published.is_some_and(|[before, _]| before.is_empty()) && !context.mirror.exists(node);
+        // Deleted; or just made, and the watch has not shown it yet.
+        return published.get(node).is_some_and(|[before, _]| before.is_empty());
     };
     let annotation = |name: &str| meta.annotations().get(name).map(String::as_str);
     let version = meta.resource_version().unwrap_or_default();
-    annotation(OWNER) == Some(references.mark.reference.as_str())
-        && (annotation(CONTENT_HASH) == Some(content_hash) || published.as_ref().is_some_and(|[before, _]| *before == version))
-        && published.is_none_or(|versions| versions.contains(&version))
+    match published.get_mut(node) {
+        // The watch still shows what we have just written over.
+        Some([before, _]) if *before == version => true,
+        Some([before, left]) if *left == version => {
+            before.clone_from(left);
+            true
+        }
+        Some(_) => false,
+        None => annotation(OWNER) == Some(references.mark.reference.as_str()) && annotation(CONTENT_HASH) == Some(content_hash),
+    }
 }
