@@ -287,6 +287,15 @@ impl Listener for Wake {
             for key in &touch.natural_keys {
                 woken.extend(accounts.mirror.interested(&Interest::NaturalKey(key.clone())));
             }
+            // An interface can be deleted once nothing is assigned to it any more.
+            if let Some(interface) = &touch.interface {
+                let interested = accounts.mirror.interested(&Interest::Id(interface.clone()));
+                woken.extend(
+                    interested
+                        .into_iter()
+                        .filter(|node| accounts.mirror.is_ending_interface(node)),
+                );
+            }
         }
         // An interface that appears is what its connections wait for.
         let waiting: Vec<Node> = woken

@@ -2,8 +2,9 @@
 //!
 //! An edge goes from an object to each object it refers to, and exists before its target does: order of apply is free.
 //! Down an edge, a dependant wakes only when the *projection* of its target changes, which is a hash of what dependants read
-//! of it. Up an edge, a target wakes when the [`Summary`] of a dependant changes; the sums are kept here, so a target
-//! with thousands of dependants need not look at them.
+//! of it; what is read of a credential reaches down to connections. Up an edge, a target wakes when the [`Summary`] of a
+//! dependant changes; the sums are kept here, so a target with thousands of dependants need not look at them. And when an
+//! object goes, whoever cares about the same remote object wakes: nobody may hold that any more.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -79,7 +80,7 @@ impl Graph {
         let before = self.facts.remove(node);
         let mut woken = BTreeSet::new();
         if before.as_ref().map(|before| before.projection) != Some(facts.projection) {
-            woken.extend(self.dependants(node));
+            woken.extend(self.readers(node));
         }
         if before.as_ref().map(|before| (&before.summary, &before.needs)) != Some((&facts.summary, &facts.needs)) {
             woken.extend(before.iter().flat_map(|before| before.needs.iter().cloned()));
@@ -102,9 +103,10 @@ impl Graph {
 
     /// Forgets an object, and returns who must wake because of it.
     pub fn remove(&mut self, node: &Node) -> BTreeSet<Node> {
-        let mut woken: BTreeSet<Node> = self.dependants(node).collect();
+        let mut woken = self.readers(node);
         if let Some(before) = self.facts.remove(node) {
             self.unlink(node, &before);
+            woken.extend(before.interests.iter().flat_map(|interest| self.interested(interest)));
             woken.extend(before.needs);
         }
         woken
@@ -118,6 +120,14 @@ impl Graph {
     /// The objects that refer to `node`.
     pub fn dependants(&self, node: &Node) -> impl Iterator<Item = Node> {
         self.dependants.get(node).cloned().unwrap_or_default().into_iter()
+    }
+
+    /// The objects that read the projection of `node`. Policy defaults and protection of a credential reach down to connections.
+    fn readers(&self, node: &Node) -> BTreeSet<Node> {
+        match node.kind {
+            Kind::Credential => self.all_dependants(node),
+            _ => self.dependants(node).collect(),
+        }
     }
 
     /// The objects that refer to `node`, directly or over others.
@@ -225,6 +235,32 @@ mod tests {
         assert_eq!(graph.put(&interface, facts(&[], 1)), set(&[]));
         assert_eq!(graph.put(&interface, facts(&[], 2)), set(&[&connection]));
         assert_eq!(graph.remove(&interface), set(&[&connection]));
+    }
+
+    #[test]
+    fn who_cares_about_the_same_remote_object_wakes_when_its_holder_goes() {
+        let (mut graph, holder, heir) = (
+            Graph::default(),
+            node(Kind::Connection, "holder"),
+            node(Kind::Connection, "heir"),
+        );
+        let caring = || Facts {
+            interests: BTreeSet::from([Interest::Id("cn_1".parse().unwrap())]),
+            ..Facts::default()
+        };
+        assert_eq!(graph.put(&holder, caring()), set(&[]));
+        assert_eq!(graph.put(&heir, caring()), set(&[]));
+        assert_eq!(graph.remove(&holder), set(&[&heir]));
+    }
+
+    #[test]
+    fn connections_read_the_credential_of_their_interface() {
+        let (mut graph, credential) = (Graph::default(), node(Kind::Credential, "k"));
+        let (interface, connection) = (node(Kind::Interface, "i"), node(Kind::Connection, "c"));
+        graph.put(&interface, facts(&[&credential], 0));
+        graph.put(&connection, facts(&[&interface], 0));
+        assert_eq!(graph.put(&credential, facts(&[], 1)), set(&[&interface, &connection]));
+        assert_eq!(graph.put(&credential, facts(&[], 1)), set(&[]));
     }
 
     #[test]

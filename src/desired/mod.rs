@@ -51,7 +51,13 @@ pub struct Mirror {
     /// Whether wake-ups are wanted: a standby only keeps its stores warm.
     waking: AtomicBool,
     /// Our last write, by object.
-    written: Mutex<HashMap<Node, OwnWrite>>,
+    written: Mutex<HashMap<Node, Written>>,
+}
+
+struct Written {
+    write: OwnWrite,
+    /// Whether the watch has shown the version it left.
+    shown: bool,
 }
 
 /// A write of ours to an object that is watched.
@@ -171,6 +177,14 @@ impl Mirror {
         self.graph(|graph| graph.contains(node))
     }
 
+    /// Whether this is an interface that is being deleted.
+    pub fn is_ending_interface(&self, node: &Node) -> bool {
+        node.kind == Kind::Interface
+            && self
+                .interface(node)
+                .is_some_and(|interface| interface.metadata.deletion_timestamp.is_some())
+    }
+
     /// The objects that refer to `node`.
     pub fn dependants(&self, node: &Node) -> BTreeSet<Node> {
         self.graph(|graph| graph.dependants(node).collect())
@@ -239,30 +253,37 @@ impl Mirror {
     pub fn wrote(&self, node: Node, write: OwnWrite) {
         // A write that changed nothing leaves no event.
         if write.over != write.left {
-            self.written().insert(node, write);
+            self.written().insert(node, Written { write, shown: false });
         }
     }
 
     /// Whether `resource_version` is what we wrote over already: a reconcile from it would only meet a conflict.
     /// The object is woken when the watch has caught up.
     pub fn is_outdated(&self, node: &Node, resource_version: &str) -> bool {
+        let mut written = self.written();
+        let Some(Written { write, shown }) = written.get_mut(node).filter(|it| it.write.over == resource_version) else {
+            return false;
+        };
+        write.wake = true;
+        // It may have caught up since the version was looked up, and then its event woke nobody.
+        if *shown {
+            self.wake([node]);
+        }
+        true
+    }
+
+    /// Whether an event is that of our own last write, and nobody waits for it.
+    fn is_no_news(&self, node: &Node, resource_version: Option<&str>) -> bool {
         match self.written().get_mut(node) {
-            Some(write) if write.over == resource_version => {
-                write.wake = true;
-                true
+            Some(Written { write, shown }) if Some(write.left.as_str()) == resource_version => {
+                *shown = true;
+                !write.wake
             }
             _ => false,
         }
     }
 
-    /// Whether an event is that of our own last write, and nobody waits for it.
-    fn is_no_news(&self, node: &Node, resource_version: Option<&str>) -> bool {
-        self.written()
-            .get(node)
-            .is_some_and(|write| Some(write.left.as_str()) == resource_version && !write.wake)
-    }
-
-    fn written(&self) -> MutexGuard<'_, HashMap<Node, OwnWrite>> {
+    fn written(&self) -> MutexGuard<'_, HashMap<Node, Written>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -20,6 +20,8 @@ pub struct Touch {
     pub references: Vec<String>,
     /// Natural keys it has or had.
     pub natural_keys: Vec<NaturalKey>,
+    /// The interface that it is assigned to, for a connection.
+    pub interface: Option<RemoteId>,
 }
 
 /// What a look at the account changed.
@@ -219,14 +221,15 @@ impl Mirror {
 }
 
 fn touch(object: &ObservedObject) -> Touch {
-    let natural_key = match object {
-        ObservedObject::Connection(connection) => connection.natural_key(),
-        ObservedObject::Interface(_) => None,
+    let (natural_key, interface) = match object {
+        ObservedObject::Connection(connection) => (connection.natural_key(), Some(connection.interface_id.clone())),
+        ObservedObject::Interface(_) => (None, None),
     };
     Touch {
         id: object.id().clone(),
         references: object.claim().reference.iter().cloned().collect(),
         natural_keys: natural_key.into_iter().collect(),
+        interface,
     }
 }
 
