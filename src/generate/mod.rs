@@ -194,6 +194,7 @@ fn running_text(doc: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::reason::Reason;
 
     /// Calls `check` with the path and schema of everything in all definitions.
     fn for_each_schema(mut check: impl FnMut(&str, &JSONSchemaProps)) {
@@ -221,6 +222,40 @@ mod tests {
                 "{} differs from the code: run `make generate`",
                 file.path
             );
+        }
+    }
+
+    /// All pages of the handbook that are written by hand, with their paths.
+    fn pages() -> Vec<(PathBuf, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let files = docs.filter(|path| path.is_file()).chain([root.join("README.md")]);
+        files.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    }
+
+    #[test]
+    fn links_of_the_handbook_lead_somewhere() {
+        for (page, text) in pages() {
+            for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let file = target.split('#').next().unwrap();
+                let found = target.contains("://") || page.parent().unwrap().join(file).exists();
+                assert!(found, "{}: {target}", page.display());
+            }
+        }
+    }
+
+    #[test]
+    fn the_handbook_names_reasons_that_there_are() {
+        let (_, text) = pages()
+            .into_iter()
+            .find(|(page, _)| page.ends_with("troubleshooting.md"))
+            .unwrap();
+        let rows = text
+            .lines()
+            .filter(|line| line.starts_with("| `") && !line.contains("/readyz") && !line.contains("_total"));
+        for name in rows.flat_map(|row| row.split('|').nth(1).unwrap().split(',')) {
+            let name = name.trim().trim_matches('`');
+            assert!(Reason::ALL.iter().any(|reason| reason.as_str() == name), "{name}");
         }
     }
 
