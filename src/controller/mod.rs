@@ -12,6 +12,7 @@ pub mod credential;
 pub mod holding;
 pub mod interface;
 pub mod invalid;
+pub mod made;
 pub mod parent;
 pub mod reason;
 pub mod report;

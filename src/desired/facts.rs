@@ -65,12 +65,20 @@ fn remembered(id: Option<&String>, adoption: Option<&Adoption>) -> BTreeSet<Inte
         .collect()
 }
 
+/// The Secret in which the operator keeps the key of a credential that was proven last.
+pub fn proven_key_node(credential: &Node) -> Node {
+    credential.sibling(Kind::Output, &format!("{}-proven", credential.name))
+}
+
 impl Watched for ManagerCredential {
     /// Dependants read the policy defaults and whether clean-up is possible; whether the account is reachable they hear elsewhere.
     fn facts(&self, node: &Node) -> Facts {
         let policy = self.spec.default_policy();
         Facts {
-            needs: BTreeSet::from([node.sibling(Kind::Secret, &self.spec.authentication.secret_ref.name)]),
+            needs: BTreeSet::from([
+                node.sibling(Kind::Secret, &self.spec.authentication.secret_ref.name),
+                proven_key_node(node),
+            ]),
             projection: hash((
                 self.uid(),
                 policy.management,

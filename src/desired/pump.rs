@@ -117,8 +117,8 @@ fn trim<K: kube::Resource>(object: &mut K) {
             matches!(
                 name.as_str(),
                 annotation::APPROVE | annotation::RETRY | annotation::ROTATE_SECRET | annotation::RECREATE | annotation::ABANDON
-            ) || name == crate::kubernetes::outputs::OWNER
-                || name == crate::kubernetes::outputs::CONTENT_HASH
+            ) || name == crate::kubernetes::made_secret::OWNER
+                || name == crate::kubernetes::made_secret::CONTENT_HASH
         });
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::markdown::code;
 use crate::{
     api::{FINALIZER, annotation, label},
-    kubernetes::outputs::{CONTENT_HASH, OWNER},
+    kubernetes::made_secret::{CONTENT_HASH, OWNER},
 };
 
 /// Name, on what, what it does.

@@ -119,8 +119,16 @@ impl<'a> Candidate<'a> {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot ask for the lease"),
             }
-            sleep(PERIOD).await;
+            sleep(PERIOD.min(self.until_expiry())).await;
         }
+    }
+
+    /// Time until the lease as last seen ends without renewal.
+    fn until_expiry(&self) -> Duration {
+        self.seen.as_ref().map_or(PERIOD, |(.., since)| {
+            // Beyond the end, because at the end it has not expired yet; and never so soon that asking would not pause.
+            (DURATION + Duration::from_millis(50)).saturating_sub(since.elapsed()).max(Duration::from_millis(100))
+        })
     }
 
     /// Renews the lease for as long as that works.

@@ -5,7 +5,7 @@ pub mod events;
 pub mod finalizer;
 pub mod installation;
 pub mod lease;
-pub mod outputs;
+pub mod made_secret;
 pub mod preflight;
 pub mod secrets;
 pub mod status;

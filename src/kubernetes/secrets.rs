@@ -24,6 +24,15 @@ pub struct SecretData {
 }
 
 impl SecretData {
+    /// The values of a Secret that was read.
+    pub fn of(secret: Secret) -> Self {
+        Self {
+            uid: secret.uid().unwrap_or_default(),
+            resource_version: secret.resource_version().unwrap_or_default(),
+            values: Arc::new(values(secret)),
+        }
+    }
+
     /// The value of a key, without the line break that files end with. `None` if it is missing, empty or not UTF-8.
     pub fn get(&self, key: &str) -> Option<&SecretString> {
         self.values.get(key)
@@ -68,11 +77,7 @@ impl SecretReader {
         if secret.labels().get(label::CREDENTIALS).map(String::as_str) != Some(label::TRUE) {
             return Ok(None);
         }
-        let data = SecretData {
-            uid: secret.uid().unwrap_or_default(),
-            resource_version: secret.resource_version().unwrap_or_default(),
-            values: Arc::new(values(secret)),
-        };
+        let data = SecretData::of(secret);
         let mut cache = self.cache();
         if cache.len() >= MAX_CACHED {
             cache.clear();

@@ -11,7 +11,7 @@ use crate::{
         trouble::Stop,
     },
     desired::node::{Kind, Node},
-    kubernetes::outputs,
+    kubernetes::made_secret,
     manager::write::ConnectionWrite,
 };
 
@@ -55,7 +55,7 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
         }
     }
     let output = subject.node.sibling(Kind::Output, &connection.output_secret_name());
-    Ok(outputs::delete(&context.kubernetes, &output, reference.as_str()).await?)
+    Ok(made_secret::delete(&context.kubernetes, &output, reference.as_str()).await?)
 }
 
 fn credential(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Option<Node> {

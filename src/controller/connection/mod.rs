@@ -3,6 +3,7 @@
 mod apply;
 mod deletion;
 mod dereference;
+mod outputs;
 mod publish;
 mod status;
 mod validate;

@@ -3,20 +3,14 @@
 //! At rest nothing is read or written: the status remembers what was published, and the watch on our output Secrets tells
 //! when one is gone or another than we left it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use kube::ResourceExt;
-
-use super::{apply::Applied, dereference::References};
+use super::{apply::Applied, dereference::References, outputs::Outputs};
 use crate::{
     api::{ChannelConnection, connection::OutputsStatus},
-    controller::{
-        Context, Subject,
-        reason::Reason,
-        trouble::{Stop, Trouble},
-    },
-    desired::node::{Kind, Node},
-    kubernetes::outputs::{self, CONTENT_HASH, OWNER, Outputs, Published},
+    controller::{Context, Subject, made, trouble::Stop},
+    desired::node::Kind,
+    kubernetes::made_secret::MadeSecret,
     manager::observed::ObservedConnection,
 };
 
@@ -75,7 +69,7 @@ async fn keep(
     if let Some(remembered) = remembered
         && secret.is_none()
         && describes(connection, observed)
-        && is_untouched(&node, references, &remembered.content_hash, context)
+        && made::is_untouched(&node, references.mark.reference.as_str(), &remembered.content_hash, context)
     {
         return Ok(Some(remembered.clone()));
     }
@@ -97,31 +91,21 @@ async fn keep(
         jwt_secret,
     };
     let owner = references.mark.reference.as_str();
-    let before = context
-        .mirror
-        .output(&node)
-        .and_then(|meta| meta.resource_version())
-        .unwrap_or_default();
-    match outputs::publish(&context.kubernetes, &context.installation.fingerprint, &node, owner, &outputs).await? {
-        Published::Done {
-            content_hash,
-            resource_version,
-        } => {
-            let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
-            published.insert(node.clone(), [before, resource_version]);
-            Ok(Some(OutputsStatus {
-                secret_name: node.name.to_string(),
-                content_hash,
-            }))
-        }
-        Published::Conflict => {
-            let message = format!(
-                "Secret {} exists and was not made by the operator; it is left alone. Choose another name in spec.outputs.secret.name, or delete that Secret",
-                node.name
-            );
-            Err(Trouble::new(Reason::OutputConflict, message).into())
-        }
-    }
+    let content_hash = outputs.content_hash(&context.installation.fingerprint, owner);
+    let made = MadeSecret {
+        node: &node,
+        owner,
+        data: outputs.data(),
+        content_hash: content_hash.clone(),
+        // Web sites live on the outputs, longer than the resource may.
+        goes_with: None,
+        kept: false,
+    };
+    made::publish(made, context).await?;
+    Ok(Some(OutputsStatus {
+        secret_name: node.name.to_string(),
+        content_hash,
+    }))
 }
 
 /// Whether the status says what is observed: it did when the outputs were published.
@@ -138,25 +122,4 @@ fn describes(connection: &ChannelConnection, observed: &ObservedConnection) -> b
                 .widget
                 .as_ref()
                 .map(|widget| (widget.id.as_str(), widget.script_url.as_str()))
-}
-
-/// Whether the Secret is there, ours, and as we left it.
-fn is_untouched(node: &Node, references: &References, content_hash: &str, context: &Context) -> bool {
-    let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(meta) = context.mirror.output(node) else {
-        // Deleted; or just made, and the watch has not shown it yet.
-        return published.get(node).is_some_and(|[before, _]| before.is_empty());
-    };
-    let annotation = |name: &str| meta.annotations().get(name).map(String::as_str);
-    let version = meta.resource_version().unwrap_or_default();
-    match published.get_mut(node) {
-        // The watch still shows what we have just written over.
-        Some([before, _]) if *before == version => true,
-        Some([before, left]) if *left == version => {
-            before.clone_from(left);
-            true
-        }
-        Some(_) => false,
-        None => annotation(OWNER) == Some(references.mark.reference.as_str()) && annotation(CONTENT_HASH) == Some(content_hash),
-    }
 }

@@ -1,5 +1,6 @@
 //! A credential stays until what it opens is cleaned up.
 
+use super::proven_key;
 use crate::{
     api::{Deletion, ManagerCredential},
     controller::{Context, Next, Subject, cleanup, report, trouble::Stop},
@@ -29,7 +30,8 @@ pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, co
             let outcome = super::advance(subject, credential, context).await;
             super::status::judge(subject, context, &outcome);
         }
-        waiting
+        waiting?;
+        proven_key::forget(subject, context).await
     };
     cleanup::finish(context, subject, credential, credential.status.as_ref(), clean_up).await
 }

@@ -3,6 +3,7 @@
 mod deletion;
 mod dereference;
 mod prove;
+mod proven_key;
 mod status;
 mod validate;
 
@@ -37,6 +38,14 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
 }
 
 async fn advance(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<Proven, Stop> {
+    let outcome = use_given_key(subject, credential, context).await;
+    if let Err(Stop::Trouble(_)) = &outcome {
+        proven_key::fall_back(subject, credential, context).await;
+    }
+    outcome
+}
+
+async fn use_given_key(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<Proven, Stop> {
     let secret = dereference::secret(subject, credential, context).await?;
     let access = validate::access(credential, &secret, context)?;
     validate::same_account(credential, &access)?;

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use secrecy::ExposeSecret;
 
+use super::proven_key;
 use crate::{
     api::{ManagerCredential, manager_credential as api},
     controller::{
@@ -20,7 +21,21 @@ use crate::{
     session::{Settings, budget::Limits},
 };
 
+/// Opens the account, and keeps the key that did.
 pub(super) async fn prove(
+    subject: &Subject,
+    credential: &ManagerCredential,
+    access: Access,
+    secret_version: String,
+    context: &Context,
+) -> Result<Proven, Stop> {
+    let proven = open(subject, credential, access.clone(), secret_version, context).await?;
+    proven_key::keep(subject, credential, &access, &proven.access, context).await?;
+    Ok(proven)
+}
+
+/// Opens the account, unless these very credentials have opened it already.
+pub(super) async fn open(
     subject: &Subject,
     credential: &ManagerCredential,
     access: Access,

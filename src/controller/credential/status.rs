@@ -16,7 +16,10 @@ use crate::{
         trouble::{self, Stop, Trouble},
     },
     desired::node::Node,
-    manager::capabilities::{ChannelKind, Support},
+    manager::{
+        capabilities::{ChannelKind, Support},
+        error::one_line,
+    },
     session::{Session, health::Health},
 };
 
@@ -29,32 +32,36 @@ pub(super) async fn report(
     let mut status = credential.status.clone().unwrap_or_default();
     handle_retry(credential, &mut status, context, subject);
     judge(subject, context, &outcome);
-    let trouble = match outcome {
+    let given = match outcome {
         Err(Stop::Quiet) => return Next::Wait,
         Err(Stop::Stale) => return Next::Stale,
-        Ok(proven) => {
+        Ok(_) => None,
+        Err(Stop::Trouble(trouble)) => Some(trouble),
+    };
+    // Credentials that were proven serve on while those that are given do not work.
+    let (readiness, trouble) = match context.accounts.proven(&subject.node) {
+        Some(proven) => {
             describe(&mut status, &proven);
-            let trouble = account_trouble(&proven.session, &subject.node);
-            set_authenticated(&mut status, subject, trouble.as_ref(), true);
-            trouble
+            let account = account_trouble(&proven.session, &subject.node);
+            set_authenticated(&mut status, subject, account.as_ref(), given.as_ref());
+            let readiness = match reachable_trouble(&proven.session) {
+                None => Readiness::Ready,
+                Some(trouble) => Readiness::NotReady(trouble.reason, trouble.message),
+            };
+            (readiness, account.or(given))
         }
-        Err(Stop::Trouble(trouble)) => {
-            if context.accounts.proven(&subject.node).is_none() {
-                status.reachability = None;
+        None => {
+            status.reachability = None;
+            if let Some(refused) = given.as_ref().filter(|trouble| is_refusal(trouble)) {
+                refuse(&mut status, subject, refused);
             }
-            set_authenticated(&mut status, subject, Some(&trouble), false);
-            Some(trouble)
+            (Readiness::Unchanged, given)
         }
     };
-    let serving = context
-        .accounts
-        .proven(&subject.node)
-        .and_then(|proven| reachable_trouble(&proven.session));
-    let readiness = match (context.accounts.proven(&subject.node), serving, &trouble) {
-        (Some(_), None, _) => Readiness::Ready,
-        (Some(_), Some(trouble), _) => Readiness::NotReady(trouble.reason, trouble.message),
-        (None, _, Some(trouble)) => Readiness::NotReady(trouble.reason, trouble.message.clone()),
-        (None, _, None) => Readiness::Unchanged,
+    let readiness = match (readiness, &trouble) {
+        // Without an account nothing is ready, whatever was before.
+        (Readiness::Unchanged, Some(trouble)) => Readiness::NotReady(trouble.reason, trouble.message.clone()),
+        (readiness, _) => readiness,
     };
     report::set_conditions(&mut status, subject.generation, readiness, trouble.as_ref());
     let next = report::next_after(trouble.as_ref());
@@ -178,41 +185,51 @@ fn account_trouble(session: &Session, node: &Node) -> Option<Trouble> {
     })
 }
 
-fn set_authenticated(status: &mut ManagerCredentialStatus, subject: &Subject, trouble: Option<&Trouble>, proven: bool) {
-    let refused = trouble.filter(|trouble| {
-        matches!(
-            trouble.reason,
-            Reason::InvalidCredentials
-                | Reason::CredentialsRevoked
-                | Reason::MethodNotConfigured
-                | Reason::ClockSkew
-                | Reason::AuthenticationRefused
-                | Reason::AccountChanged
-        )
-    });
-    match refused {
-        Some(trouble) => {
-            report::set_condition(
-                status,
-                subject.generation,
-                ConditionType::Authenticated,
-                false,
-                trouble.reason,
-                &trouble.message,
-            );
-        }
-        None if proven => {
-            report::set_condition(
-                status,
-                subject.generation,
-                ConditionType::Authenticated,
-                true,
-                Reason::Authenticated,
-                "",
-            );
-        }
-        None => {}
+/// Whether the manager refused to authenticate, or must not be asked to.
+fn is_refusal(trouble: &Trouble) -> bool {
+    matches!(
+        trouble.reason,
+        Reason::InvalidCredentials
+            | Reason::CredentialsRevoked
+            | Reason::MethodNotConfigured
+            | Reason::ClockSkew
+            | Reason::AuthenticationRefused
+            | Reason::AccountChanged
+    )
+}
+
+fn refuse(status: &mut ManagerCredentialStatus, subject: &Subject, trouble: &Trouble) {
+    let (generation, kind) = (subject.generation, ConditionType::Authenticated);
+    report::set_condition(status, generation, kind, false, trouble.reason, &trouble.message);
+}
+
+/// Says whether the account is open, with which key, and why the given one is not it.
+fn set_authenticated(
+    status: &mut ManagerCredentialStatus,
+    subject: &Subject,
+    account: Option<&Trouble>,
+    given: Option<&Trouble>,
+) {
+    if let Some(refused) = account.filter(|trouble| is_refusal(trouble)) {
+        return refuse(status, subject, refused);
     }
+    let active = status.active_key.as_ref().map_or("", |key| key.fingerprint.as_str());
+    let message = match given {
+        None => String::new(),
+        Some(given) => format!(
+            "the key proven last ({active}) serves on; what is given now does not work: {}: {}",
+            given.reason, given.message
+        ),
+    };
+    let (generation, kind) = (subject.generation, ConditionType::Authenticated);
+    report::set_condition(
+        status,
+        generation,
+        kind,
+        true,
+        Reason::Authenticated,
+        &one_line(&message, 1000),
+    );
 }
 
 fn channel_support(support: Support) -> ChannelSupport {

@@ -1,0 +1,66 @@
+//! Keeps a Secret that we made as it should be, without reading it.
+//!
+//! The watch on our Secrets tells when one is gone or another than we left it; the status of its owner, or the content hash
+//! on it, tells whether the content is the one that is wanted.
+
+use std::sync::PoisonError;
+
+use kube::ResourceExt;
+
+use super::{
+    Context,
+    reason::Reason,
+    trouble::{Stop, Trouble},
+};
+use crate::{
+    desired::node::Node,
+    kubernetes::made_secret::{self, MadeSecret, Published},
+};
+
+/// Whether the Secret is there, belongs to `owner`, has this content, and is as we left it.
+pub fn is_untouched(node: &Node, owner: &str, content_hash: &str, context: &Context) -> bool {
+    let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(meta) = context.mirror.output(node) else {
+        // Deleted; or just made, and the watch has not shown it yet.
+        return published.get(node).is_some_and(|[before, _]| before.is_empty());
+    };
+    let version = meta.resource_version().unwrap_or_default();
+    match published.get_mut(node) {
+        // The watch still shows what we have just written over.
+        Some([before, _]) if *before == version => true,
+        Some([before, left]) if *left == version => {
+            before.clone_from(left);
+            true
+        }
+        Some(_) => false,
+        None => made_secret::is_owned(&meta.metadata, owner) && made_secret::content_hash(&meta.metadata) == Some(content_hash),
+    }
+}
+
+/// Makes the Secret as it is to be.
+///
+/// # Errors
+/// `OutputConflict` if a Secret of the name is someone else's.
+pub async fn publish(made: MadeSecret<'_>, context: &Context) -> Result<(), Stop> {
+    let node = made.node.clone();
+    let before = context
+        .mirror
+        .output(&node)
+        .and_then(|meta| meta.resource_version())
+        .unwrap_or_default();
+    match made_secret::publish(&context.kubernetes, made).await? {
+        Published::Done(version) => {
+            let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
+            published.insert(node, [before, version]);
+            Ok(())
+        }
+        Published::Conflict => {
+            let message = format!(
+                "Secret {} exists and was not made by the operator; it is left alone. Delete it, or have the operator use another name \
+                 (spec.outputs.secret.name of a ChannelConnection)",
+                node.name
+            );
+            Err(Trouble::new(Reason::OutputConflict, message).into())
+        }
+    }
+}
