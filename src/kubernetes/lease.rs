@@ -119,16 +119,17 @@ impl<'a> Candidate<'a> {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot ask for the lease"),
             }
-            sleep(PERIOD.min(self.until_expiry())).await;
+            sleep(self.until_next_look()).await;
         }
     }
 
-    /// Time until the lease as last seen ends without renewal.
-    fn until_expiry(&self) -> Duration {
-        self.seen.as_ref().map_or(PERIOD, |(.., since)| {
-            // Beyond the end, because at the end it has not expired yet; and never so soon that asking would not pause.
-            (DURATION + Duration::from_millis(50)).saturating_sub(since.elapsed()).max(Duration::from_millis(100))
-        })
+    /// A period, or less if the lease as last seen ends before: who is killed is replaced as soon as may be.
+    fn until_next_look(&self) -> Duration {
+        let end = self
+            .seen
+            .as_ref()
+            .map(|(.., since)| (DURATION + Duration::from_millis(50)).saturating_sub(since.elapsed()));
+        end.filter(|end| !end.is_zero() && *end < PERIOD).unwrap_or(PERIOD)
     }
 
     /// Renews the lease for as long as that works.
