@@ -11,5 +11,6 @@
 )]
 
 mod first_light;
+mod lifecycle;
 mod scene;
 mod schema;

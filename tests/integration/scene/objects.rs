@@ -79,6 +79,27 @@ pub fn sms(number: &str, secret: &str) -> Value {
     json!({ "sms": { "phoneNumber": number, "twilio": { "accountSid": "AC0123456789abcdef0123456789abcdef" }, "secretRef": { "name": secret } } })
 }
 
+/// A Facebook Messenger channel whose Secret has keys `pageAccessToken`, `appId` and `appSecret`.
+pub fn facebook(page: &str, secret: &str) -> Value {
+    json!({ "facebookMessenger": { "pageId": page, "secretRef": { "name": secret } } })
+}
+
+/// A WhatsApp channel by the Cloud API, whose Secret has keys `accessToken` and `appSecret`.
+pub fn whatsapp(number: &str, secret: &str) -> Value {
+    let account = json!({ "phoneNumberId": "100000000000002", "businessAccountId": "100000000000003" });
+    json!({ "whatsApp": { "phoneNumber": number, "cloudApi": account, "secretRef": { "name": secret } } })
+}
+
+/// An Apple Messages channel whose Secret has key `apiSecret`.
+pub fn apple(business: &str, secret: &str) -> Value {
+    json!({ "appleMessages": { "businessId": business, "secretRef": { "name": secret } } })
+}
+
+/// An X direct message channel whose Secret has keys `consumerKey`, `consumerSecret`, `accessToken` and `accessTokenSecret`.
+pub fn twitter(handle: &str, secret: &str) -> Value {
+    json!({ "twitterDirectMessage": { "accountHandle": handle, "secretRef": { "name": secret } } })
+}
+
 /// An object of ours with conditions.
 pub trait Conditioned:
     kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
@@ -138,6 +159,12 @@ impl Scene {
         self.account(&credential)
     }
 
+    /// Applies Secret and `ManagerCredential` `acme` for these credentials, in this order.
+    pub async fn apply_credential(&self, credential: &Credential, method: AuthenticationMethod) {
+        self.apply(manager_secret("acme", credential)).await;
+        self.apply(manager_credential("acme", self.manager_url(), method)).await;
+    }
+
     /// The same, with interface `support` Ready.
     pub async fn ready_interface(&self) -> ManagerAccount {
         let account = self.ready_credential().await;
@@ -149,7 +176,12 @@ impl Scene {
     /// The outputs of a connection, by key.
     pub async fn outputs(&self, connection: &str) -> std::collections::BTreeMap<String, String> {
         let object = self.connections().get(connection).await.unwrap();
-        let secret = self.secrets().get(&object.output_secret_name()).await.unwrap();
+        self.outputs_of_secret(&object.output_secret_name()).await
+    }
+
+    /// The outputs in a Secret, by key.
+    pub async fn outputs_of_secret(&self, name: &str) -> std::collections::BTreeMap<String, String> {
+        let secret = self.secrets().get(name).await.unwrap();
         let data = secret.data.unwrap_or_default();
         let outputs: std::collections::BTreeMap<_, _> = data
             .into_iter()

@@ -1,0 +1,42 @@
+//! A restart reads and does not write.
+
+use crate::scene::Scene;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_with_a_hundred_ready_connections_writes_nothing_on_either_side() {
+    let mut scene = Scene::new().await;
+    scene.ready_interface().await;
+    scene.ready_mix(100).await;
+
+    let (writes, calls) = (scene.audit_mark(), scene.journal.len());
+    scene.restart_operator().await;
+    nothing_is_written(&scene, writes, calls).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_start_after_a_crash() {
+    let mut scene = Scene::new().await;
+    scene.ready_interface().await;
+    scene.ready_mix(100).await;
+
+    let (writes, calls) = (scene.audit_mark(), scene.journal.len());
+    scene.crash_operator().await;
+    scene.start_operator().await;
+    nothing_is_written(&scene, writes, calls).await;
+    scene.finish().await;
+}
+
+/// Once the account has been walked again, everything is reconciled; then it had time for anything else.
+async fn nothing_is_written(scene: &Scene, writes: sandbox::AuditMark, calls: usize) {
+    scene.wait_until_leading().await;
+    scene
+        .eventually("the account is walked", async || {
+            let walked = scene.manager_calls(calls).iter().any(|call| call.path == "/v1/connections");
+            if walked { Ok(()) } else { Err("not yet") }
+        })
+        .await;
+    scene.time_passes(6).await;
+    assert_eq!(scene.operator_writes(writes), []);
+    assert_eq!(scene.manager_writes(calls), Vec::<String>::new());
+}
