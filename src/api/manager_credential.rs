@@ -116,8 +116,9 @@ pub struct ManagerCredentialSpec {
     /// What interfaces and connections inherit that use these credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defaults: Option<Defaults>,
-    /// Stops all traffic to the manager through these credentials. Conditions stay as they are, and deletion goes on.
-    /// Default: false.
+    /// Stops work on these credentials: a changed Secret or endpoint is not tried. An account that is open stays open, for
+    /// interfaces and connections, until the operator restarts; suspend those to stop changes to them. Conditions stay as
+    /// they are, and deletion goes on. Default: false.
     #[serde(default)]
     pub suspend: bool,
 }

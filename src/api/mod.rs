@@ -69,6 +69,14 @@ pub mod annotation {
     pub const RECREATE: &str = "digitalmessaging.io/recreate";
     /// With the value `true`: drops the finalizer and leaves the manager alone.
     pub const ABANDON: &str = "digitalmessaging.io/abandon";
+
+    /// On a Secret that the operator made: the reference of the object it belongs to.
+    pub const OWNER: &str = "digitalmessaging.io/owner";
+    /// On a Secret that the operator made: changes whenever the content does, for consumers that restart on change.
+    pub const CONTENT_HASH: &str = "digitalmessaging.io/content-hash";
+
+    /// All that the operator reads; it keeps no others in memory.
+    pub const ALL: [&str; 7] = [APPROVE, RETRY, ROTATE_SECRET, RECREATE, ABANDON, OWNER, CONTENT_HASH];
 }
 
 /// Finalizer of objects that have something to clean up at the manager.

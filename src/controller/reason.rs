@@ -157,7 +157,7 @@ reasons! {
     /// The manager does not offer this channel (any more).
     ChannelUnsupported [X] Stalled;
     /// The manager refused a value. The message says which.
-    Rejected [I X] Stalled;
+    Rejected [C I X] Stalled;
     /// The provider refused the channel's secrets.
     ChannelCredentialsRejected [X] Stalled;
     /// The provider refuses the channel. The message is the manager's.
@@ -174,6 +174,21 @@ reasons! {
     Differs [I X] Fine;
     /// The operator itself failed on this object. The log has the details; other objects go on.
     InternalError [C I X] Stalled;
+}
+
+impl Reason {
+    /// Whether it only says that another object is not there or not ready yet. Such waits are normal while things are
+    /// applied, in whatever order; the trouble, if there is any, is told of the other object.
+    pub fn is_wait_for_another(self) -> bool {
+        matches!(
+            self,
+            Self::CredentialNotFound
+                | Self::CredentialNotReady
+                | Self::InterfaceNotFound
+                | Self::InterfaceNotReady
+                | Self::SwitchTargetPending
+        )
+    }
 }
 
 impl fmt::Display for Reason {

@@ -164,30 +164,38 @@ fn remember(context: &Context, subject: &Subject, object: &impl Resource, left: 
     }
 }
 
-/// One event when an object turns into trouble, into other trouble, or out of it.
+/// One event when an object turns into trouble of its own, into other trouble, or out of it.
 fn tell<K, S>(context: &Context, object: &K, before: Option<&S>, after: &S)
 where
     K: Resource<DynamicType = ()>,
     S: HasConditions,
 {
-    let synced = |status: &S| status.condition(ConditionType::Synced).cloned();
-    let (before, after) = (before.and_then(synced), synced(after));
-    let Some(after) = after else { return };
-    let in_trouble = after.status == ConditionStatus::False;
-    match before {
-        Some(before) if before.reason == after.reason => {}
-        None if !in_trouble => {}
-        Some(_) | None => {
-            let note = if after.message.is_empty() {
-                "the manager holds what is declared"
-            } else {
-                &after.message
-            };
+    let told = |status: &S| {
+        let synced = status.condition(ConditionType::Synced)?;
+        let waits_for_another = Reason::ALL
+            .iter()
+            .any(|reason| reason.as_str() == synced.reason && reason.is_wait_for_another());
+        (synced.status == ConditionStatus::False && !waits_for_another).then(|| synced.clone())
+    };
+    match (before.and_then(told), told(after)) {
+        (Some(before), Some(after)) if before.reason == after.reason => {}
+        (_, Some(after)) => context
+            .events
+            .publish(object_reference(object), true, &after.reason, &after.message),
+        (Some(_), None) if is_synced(after) => {
+            let reason = Reason::Synced.as_str();
             context
                 .events
-                .publish(object_reference(object), in_trouble, &after.reason, note);
+                .publish(object_reference(object), false, reason, "the manager holds what is declared");
         }
+        (_, None) => {}
     }
+}
+
+fn is_synced(status: &impl HasConditions) -> bool {
+    status
+        .condition(ConditionType::Synced)
+        .is_some_and(|synced| synced.status == ConditionStatus::True)
 }
 
 /// When to go on after trouble.

@@ -113,13 +113,7 @@ fn trim<K: kube::Resource>(object: &mut K) {
     let meta = object.meta_mut();
     meta.managed_fields = None;
     if let Some(annotations) = &mut meta.annotations {
-        annotations.retain(|name, _| {
-            matches!(
-                name.as_str(),
-                annotation::APPROVE | annotation::RETRY | annotation::ROTATE_SECRET | annotation::RECREATE | annotation::ABANDON
-            ) || name == crate::kubernetes::made_secret::OWNER
-                || name == crate::kubernetes::made_secret::CONTENT_HASH
-        });
+        annotations.retain(|name, _| annotation::ALL.contains(&name.as_str()));
     }
 }
 

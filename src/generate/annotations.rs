@@ -3,10 +3,7 @@
 use std::fmt::Write;
 
 use super::markdown::code;
-use crate::{
-    api::{FINALIZER, annotation, label},
-    kubernetes::made_secret::{CONTENT_HASH, OWNER},
-};
+use crate::api::{FINALIZER, annotation, label};
 
 /// Name, on what, what it does.
 type Row = (&'static str, &'static str, &'static str);
@@ -56,12 +53,12 @@ const REQUESTS: &[Row] = &[
 
 const SET: &[Row] = &[
     (
-        OWNER,
+        annotation::OWNER,
         "Secret with outputs",
         "The external reference of the connection it belongs to. A Secret of the name without it, or with another, is not touched (`OutputConflict`).",
     ),
     (
-        CONTENT_HASH,
+        annotation::CONTENT_HASH,
         "Secret with outputs",
         "Changes whenever the content does, and says nothing about it: for programs that restart when it does.",
     ),

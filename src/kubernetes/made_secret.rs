@@ -15,14 +15,13 @@ use kube::{
 
 use super::client::{Kubernetes, WriteError};
 use crate::{
-    api::{FINALIZER, label},
+    api::{
+        FINALIZER,
+        annotation::{CONTENT_HASH, OWNER},
+        label,
+    },
     desired::node::Node,
 };
-
-/// Annotation of a Secret that we made: the reference of the object it belongs to.
-pub const OWNER: &str = "digitalmessaging.io/owner";
-/// Annotation of a Secret that we made: changes whenever the content does, for consumers that restart on change.
-pub const CONTENT_HASH: &str = "digitalmessaging.io/content-hash";
 
 /// A Secret as it is to be.
 #[derive(Clone, Debug)]

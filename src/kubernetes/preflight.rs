@@ -98,6 +98,13 @@ const RIGHTS: &[Right] = &[
         own: false,
     },
     Right {
+        group: "",
+        resource: "secrets",
+        subresource: "",
+        verbs: &["get", "create"],
+        own: true,
+    },
+    Right {
         group: "coordination.k8s.io",
         resource: "leases",
         subresource: "",
