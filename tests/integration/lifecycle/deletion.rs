@@ -217,6 +217,26 @@ async fn a_whole_set_deleted_at_once_in_any_order_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_must_be_cleaned_up_is_even_if_the_secret_went_before_a_restart() {
+    let mut scene = Scene::new().await;
+    let account = scene.ready_interface().await;
+    scene
+        .apply(with_deletion(connection("web", "support", &web()), "Delete"))
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    scene.secrets().delete("acme", &DeleteParams::default()).await.unwrap();
+    scene.ask_to_delete::<ManagerCredential>("acme").await;
+    scene.ask_to_delete::<DigitalMessagingInterface>("support").await;
+    scene.restart_operator().await;
+    scene.delete::<ChannelConnection>("web").await;
+    scene.gone::<DigitalMessagingInterface>("support").await;
+    scene.gone::<ManagerCredential>("acme").await;
+    assert!(account.connections().await.unwrap().is_empty());
+    assert!(scene.secret("web-connection").await.is_none());
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_object_goes_while_the_manager_is_down_and_stays_there() {
     let scene = Scene::new().await;
     let account = scene.ready_credential().await;

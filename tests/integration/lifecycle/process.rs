@@ -173,6 +173,71 @@ async fn sigterm_lets_a_write_finish_and_gives_the_lease_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_creation_and_status_makes_no_second_connection() {
+    let (scene, kubeconfig) = scene_for_processes().await;
+    let operator = start(&scene, &kubeconfig, &[]).await;
+    let account = scene.ready_interface().await;
+    let never = CancellationToken::new();
+    let held = Rule::new(Fault::HoldReply(never.clone()))
+        .method(Method::POST)
+        .path("/v1/connections");
+    scene.faults.push(held.once());
+    scene.apply(connection("web", "support", &web())).await;
+    scene
+        .eventually("it is created", async || {
+            let held = account.connections().await.map_err(|error| format!("{error:#}"))?;
+            if held.len() == 1 {
+                Ok(())
+            } else {
+                Err("it is not".to_owned())
+            }
+        })
+        .await;
+    operator.process().kill().unwrap();
+    assert_eq!(scene.connections().get("web").await.unwrap().status, None);
+
+    operator.process().restart().unwrap();
+    scene.ready::<ChannelConnection>("web").await;
+    let held = account.connections().await.unwrap();
+    assert_eq!(
+        held.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(),
+        [scene.connection_id("web").await]
+    );
+    assert!(scene.outputs("web").await.contains_key("jwtSecret"));
+    let creations = scene
+        .journal
+        .count(|call| call.method == Method::POST && call.path == "/v1/connections");
+    assert_eq!(creations, 1);
+    never.cancel();
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_it_in_time_even_if_the_manager_never_answers() {
+    let (scene, kubeconfig) = scene_for_processes().await;
+    let operator = start(&scene, &kubeconfig, &[]).await;
+    scene.ready_interface().await;
+    scene.faults.push(Rule::new(Fault::NeverAnswer));
+    let calls = scene.journal.len();
+    scene.apply(connection("web", "support", &web())).await;
+    let in_flight = scene
+        .journal
+        .wait_until(DEADLINE, |all| all.iter().skip(calls).any(|call| call.method == Method::POST))
+        .await;
+    assert!(in_flight.is_some(), "the connection is not created");
+    let asked = Instant::now();
+    let status = operator.process().terminate(Duration::from_secs(30)).await.unwrap();
+    eprintln!(
+        "the process ended {:?} after SIGTERM, with a manager that never answers",
+        asked.elapsed()
+    );
+    assert!(status.success(), "{status}");
+    assert_eq!(holder(&scene).await, None);
+    scene.faults.clear();
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_one_of_two_leads_and_the_other_takes_over_when_that_is_killed() {
     let (scene, kubeconfig) = scene_for_processes().await;
     let first = start(&scene, &kubeconfig, &[]).await;
