@@ -1,5 +1,7 @@
 //! What the operator costs when nothing happens.
 
+use messaging_manager::journal::Entry;
+
 use crate::scene::Scene;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +15,7 @@ async fn a_hundred_ready_connections_cost_no_write_and_only_the_change_feed() {
 
     assert_eq!(scene.operator_writes(writes), []);
     let calls = scene.manager_calls(calls);
-    assert!(calls.iter().all(|call| call.is_change_feed()), "{calls:#?}");
+    assert!(calls.iter().all(Entry::is_change_feed), "{calls:#?}");
     eprintln!("at rest: {} calls of the change feed in 30 s", calls.len());
     // The interval of the scene's credential is 10 s: one call that waits as long, and the next.
     assert!((2..=8).contains(&calls.len()), "{} calls", calls.len());

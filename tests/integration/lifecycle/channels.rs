@@ -122,7 +122,8 @@ async fn a_changed_secret_is_one_patch_for_each_connection_that_uses_it() {
         format!("PATCH /v1/connections/{}", ids["two"]),
     ];
     let mut patches = scene.manager_writes(calls);
-    (expected.sort(), patches.sort());
+    expected.sort();
+    patches.sort();
     assert_eq!(patches, expected);
     let mut statuses: Vec<_> = scene.operator_writes(writes).iter().map(super::written).collect();
     statuses.sort();

@@ -1,6 +1,6 @@
 //! Every example works as it is shipped, but for what it says must be replaced.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
 use futures::future::join_all;
@@ -19,7 +19,7 @@ async fn every_folder_of_examples_becomes_ready() {
     join_all(folders.iter().map(|folder| becomes_ready(folder, &manager))).await;
 }
 
-async fn becomes_ready(folder: &PathBuf, manager: &ReferenceManager) {
+async fn becomes_ready(folder: &Path, manager: &ReferenceManager) {
     let scene = Scene::new().await;
     let example = Example::prepare(folder, &scene.namespace, manager).await.unwrap();
     for account in &example.accounts {

@@ -31,7 +31,7 @@ async fn all_orders_of_apply_converge_and_say_at_each_stage_what_is_missing() {
     scene.time_passes(3).await;
 
     // Nobody is told more than once per stage, and what comes of two things that happen at once is at most one more.
-    for number in 0..orders.len() {
+    for (number, order) in orders.iter().enumerate() {
         let writes = scene.writes_to(&[name(number).as_str()], mark);
         for (kind, most) in [
             ("managercredentials", 2),
@@ -39,11 +39,7 @@ async fn all_orders_of_apply_converge_and_say_at_each_stage_what_is_missing() {
             ("channelconnections", 5),
         ] {
             let count = writes.iter().filter(|write| write.contains(kind)).count();
-            assert!(
-                count <= most,
-                "{count} writes of {kind} in order {:?}: {writes:#?}",
-                orders[number]
-            );
+            assert!(count <= most, "{count} writes of {kind} in order {order:?}: {writes:#?}");
         }
     }
     scene.finish().await;

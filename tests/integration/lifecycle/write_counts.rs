@@ -192,7 +192,7 @@ async fn an_interfaces_fields_change_and_return_to_their_defaults_with_one_patch
     scene.ready::<DigitalMessagingInterface>("support").await;
     scene.time_passes(3).await;
     let patch = format!("PATCH /v1/interfaces/{id}");
-    assert_eq!(scene.manager_writes(calls), [patch.clone()]);
+    assert_eq!(scene.manager_writes(calls), std::slice::from_ref(&patch));
     assert_eq!(
         scene.operator_writes(writes).iter().map(super::written).collect::<Vec<_>>(),
         ["update digitalmessaginginterfaces/status support"]
