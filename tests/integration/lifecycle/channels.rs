@@ -108,6 +108,7 @@ async fn a_changed_secret_is_one_patch_for_each_connection_that_uses_it() {
         ids.insert(name, scene.ready::<ChannelConnection>(name).await.status.unwrap().id.unwrap());
     }
 
+    scene.counted(3).await;
     let (writes, calls) = (scene.audit_mark(), scene.journal.len());
     scene.apply(values(scene.new_secret_value())).await;
     scene

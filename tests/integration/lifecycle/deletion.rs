@@ -210,6 +210,7 @@ async fn a_whole_set_deleted_at_once_in_any_order_leaves_nothing() {
         scene.gone::<DigitalMessagingInterface>(&name).await;
         scene.gone::<ManagerCredential>(&name).await;
         assert!(scene.secret(&format!("{name}-connection")).await.is_none());
+        assert!(scene.secret(&format!("{name}-proven")).await.is_none());
         assert!(account.connections().await.unwrap().is_empty());
         assert!(account.interfaces().await.unwrap().is_empty());
     }
@@ -233,6 +234,7 @@ async fn what_must_be_cleaned_up_is_even_if_the_secret_went_before_a_restart() {
     scene.gone::<ManagerCredential>("acme").await;
     assert!(account.connections().await.unwrap().is_empty());
     assert!(scene.secret("web-connection").await.is_none());
+    assert!(scene.secret("acme-proven").await.is_none());
     scene.finish().await;
 }
 

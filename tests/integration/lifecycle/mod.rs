@@ -86,6 +86,13 @@ impl Scene {
             }
         })
         .await;
+        self.counted(count).await;
+        // What the last status writes have set off is over.
+        self.time_passes(2).await;
+    }
+
+    /// Waits until interface `support` has so many connections on record, all ready: it writes that a few seconds later.
+    pub async fn counted(&self, count: usize) {
         self.eventually("the interface has counted them", async || {
             let interface = self.interfaces().get("support").await.map_err(|error| error.to_string())?;
             let counts = interface.status.and_then(|status| status.connections).unwrap_or_default();
@@ -97,8 +104,6 @@ impl Scene {
             }
         })
         .await;
-        // What the last status writes have set off is over.
-        self.time_passes(2).await;
     }
 
     /// Waits until the operator has renewed its lease for so many seconds: it had that long to do something it should not.

@@ -1,6 +1,6 @@
 //! References may be applied in any order: everybody waits for exactly what is missing, says so, and goes on by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use digital_messaging_contract::account::AuthenticationMethod;
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
@@ -31,6 +31,7 @@ async fn all_orders_of_apply_converge_and_say_at_each_stage_what_is_missing() {
     scene.time_passes(3).await;
 
     // Nobody is told more than once per stage, and what comes of two things that happen at once is at most one more.
+    let mut counts = BTreeMap::new();
     for (number, order) in orders.iter().enumerate() {
         let writes = scene.writes_to(&[name(number).as_str()], mark);
         for (kind, most) in [
@@ -39,9 +40,15 @@ async fn all_orders_of_apply_converge_and_say_at_each_stage_what_is_missing() {
             ("channelconnections", 5),
         ] {
             let count = writes.iter().filter(|write| write.contains(kind)).count();
+            let highest: &mut usize = counts.entry(kind).or_default();
+            *highest = count.max(*highest);
             assert!(count <= most, "{count} writes of {kind} in order {order:?}: {writes:#?}");
         }
     }
+    eprintln!(
+        "status writes of one object in {} orders of apply, at most: {counts:?}",
+        orders.len()
+    );
     scene.finish().await;
 }
 

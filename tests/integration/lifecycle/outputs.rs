@@ -44,6 +44,7 @@ async fn edited_outputs_are_put_right() {
     scene.ready::<ChannelConnection>("web").await;
     let outputs = scene.outputs("web").await;
 
+    scene.counted(1).await;
     let mark = scene.audit_mark();
     let edit =
         json!({ "stringData": { "widgetId": "edited", "jwtSecret": null, "more": "things" }, "data": { "scriptUrl": null } });

@@ -92,6 +92,7 @@ async fn a_changed_field_of_a_connection_is_one_patch_and_the_id_stays() {
     scene.ready::<ChannelConnection>("sms").await;
     let (id, outputs) = (scene.connection_id("web").await, scene.outputs("web").await);
 
+    scene.counted(2).await;
     let (writes, calls) = (scene.audit_mark(), scene.journal.len());
     scene
         .patch::<ChannelConnection>(
