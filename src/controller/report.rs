@@ -125,9 +125,14 @@ where
     if before == Some(after) {
         return next;
     }
-    match status::write(&context.kubernetes, subject.node.kind.plural(), object, after).await {
-        Ok(version) => {
-            remember(context, subject, object, version, false);
+    let held = context.mirror.hold_news(subject.node.clone());
+    let written = status::write(&context.kubernetes, subject.node.kind.plural(), object, after).await;
+    if let Ok(version) = &written {
+        remember(context, subject, object, version.clone(), false);
+    }
+    drop(held);
+    match written {
+        Ok(_) => {
             tell(context, object, before, after);
             next
         }

@@ -52,6 +52,9 @@ pub struct Mirror {
     waking: AtomicBool,
     /// Our last write, by object.
     written: Mutex<HashMap<Node, Written>>,
+    /// Objects that we are writing right now, and the version that the watch has shown meanwhile: whether that is news is known
+    /// once the write has told which version it leaves.
+    writing: Mutex<HashMap<Node, Option<String>>>,
 }
 
 struct Written {
@@ -69,6 +72,21 @@ pub struct OwnWrite {
     pub left: String,
     /// Whether the object is to be woken when the watch shows that version.
     pub wake: bool,
+}
+
+/// Holds back wake-ups of an object, see [`Mirror::hold_news`].
+pub struct HeldNews<'a> {
+    mirror: &'a Mirror,
+    node: Node,
+}
+
+impl Drop for HeldNews<'_> {
+    fn drop(&mut self) {
+        let seen = self.mirror.writing().remove(&self.node).flatten();
+        if seen.is_some() && !self.mirror.is_no_news(&self.node, seen.as_deref()) {
+            self.mirror.wake([&self.node]);
+        }
+    }
 }
 
 /// Where wake-ups go, by kind. Unbounded, because a pump must not wait for a reconciler; an applier merges repeats.
@@ -131,6 +149,7 @@ impl Mirror {
             wakers,
             waking: AtomicBool::new(false),
             written: Mutex::default(),
+            writing: Mutex::default(),
         }
     }
 
@@ -249,6 +268,13 @@ impl Mirror {
         self.wake(&all);
     }
 
+    /// Holds back wake-ups of an object until the guard is dropped: the event of a write may be here before its answer, and
+    /// only the answer tells it from news. Not for two writes to one object at a time.
+    pub fn hold_news(&self, node: Node) -> HeldNews<'_> {
+        self.writing().insert(node.clone(), None);
+        HeldNews { mirror: self, node }
+    }
+
     /// Remembers a write of ours: what the watch still shows may be older, and the event that it leads to is not news.
     pub fn wrote(&self, node: Node, write: OwnWrite) {
         // A write that changed nothing leaves no event.
@@ -287,6 +313,10 @@ impl Mirror {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn writing(&self) -> MutexGuard<'_, HashMap<Node, Option<String>>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn graph<T>(&self, look: impl FnOnce(&Graph) -> T) -> T {
         look(&self.graph.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -294,7 +324,11 @@ impl Mirror {
     /// Takes an object into the graph and wakes whom it concerns.
     fn put(&self, node: &Node, facts: Facts, resource_version: Option<&str>) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).put(node, facts);
-        if !self.is_no_news(node, resource_version) {
+        let held = self
+            .writing()
+            .get_mut(node)
+            .map(|held| *held = resource_version.map(str::to_owned));
+        if held.is_none() && !self.is_no_news(node, resource_version) {
             self.wake([node]);
         }
         self.wake(&woken);
