@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     api::{FINALIZER, ManagerCredential, label},
     desired::node::{Kind, Node},
-    kubernetes::secrets::SecretData,
+    kubernetes::secrets::{SecretData, Unwatched},
     session::{Session, health::Health},
 };
 
@@ -30,8 +30,9 @@ pub async fn secret(owner: &Node, name: &str, context: &Context) -> Result<Secre
             Err(error) => return Err(trouble::kubernetes_trouble(&error).into()),
         }
     }
-    match context.secrets.exists_unlabelled(&node).await {
-        Ok(true) => Err(Trouble::new(
+    match context.secrets.find_unwatched(&node).await {
+        Ok(Unwatched::NotYet) => Err(Stop::Stale),
+        Ok(Unwatched::Unlabelled) => Err(Trouble::new(
             Reason::SecretNotLabelled,
             format!(
                 "Secret {name} does not let the operator read it: kubectl label secret --namespace {} {name} {}={}",
@@ -41,7 +42,7 @@ pub async fn secret(owner: &Node, name: &str, context: &Context) -> Result<Secre
             ),
         )
         .into()),
-        Ok(false) => {
+        Ok(Unwatched::Absent) => {
             let message = format!(
                 "there is no Secret {name}; create it with the label {}={}",
                 label::CREDENTIALS,

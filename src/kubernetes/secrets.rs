@@ -39,6 +39,21 @@ impl SecretData {
     }
 }
 
+/// Why the watch does not show a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwatched {
+    /// There is none.
+    Absent,
+    /// It does not opt in.
+    Unlabelled,
+    /// It opts in; the watch is about to show it.
+    NotYet,
+}
+
+fn opts_in(secret: &impl ResourceExt) -> bool {
+    secret.labels().get(label::CREDENTIALS).map(String::as_str) == Some(label::TRUE)
+}
+
 /// Reads values of Secrets, each version once.
 pub struct SecretReader {
     client: Client,
@@ -74,7 +89,7 @@ impl SecretReader {
             return Ok(None);
         };
         // Between the watch and this read the label may have been taken away.
-        if secret.labels().get(label::CREDENTIALS).map(String::as_str) != Some(label::TRUE) {
+        if !opts_in(&secret) {
             return Ok(None);
         }
         let data = SecretData::of(secret);
@@ -86,15 +101,16 @@ impl SecretReader {
         Ok(Some(data))
     }
 
-    /// Whether there is a Secret of that name, which then does not opt in: metadata only.
+    /// Why the watch does not show a Secret: metadata only.
     ///
     /// # Errors
     /// If the Kubernetes API cannot be asked.
-    pub async fn exists_unlabelled(&self, node: &Node) -> kube::Result<bool> {
+    pub async fn find_unwatched(&self, node: &Node) -> kube::Result<Unwatched> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &node.namespace);
         match api.get_metadata(&node.name).await {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Ok(meta) if opts_in(&meta) => Ok(Unwatched::NotYet),
+            Ok(_) => Ok(Unwatched::Unlabelled),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Unwatched::Absent),
             Err(error) => Err(error),
         }
     }
