@@ -303,15 +303,17 @@ fn broken(error: &reqwest::Error) -> Error {
         if let Some(refused) = cause.downcast_ref::<Error>() {
             return refused.clone();
         }
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let is_tls = cause.is::<rustls::Error>() || inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some();
-        if is_tls {
+        if let Some(failed) = cause.downcast_ref::<rustls::Error>() {
             return Error::new(
                 Class::Unavailable(Outage::Tls),
-                format!("TLS with the manager failed: {}", chain(cause)),
+                format!("TLS with the manager failed: {failed}"),
             );
         }
-        source = cause.source();
+        // An I/O error passes over what it wraps when it is asked for its source, and it may wrap another one.
+        source = match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
     }
     if error.is_timeout() {
         return Error::new(Class::Unavailable(Outage::Timeout), "the manager did not answer in time");
