@@ -216,6 +216,25 @@ fn push(objects: &mut Vec<ObservedObject>, object: Result<ObservedObject, Error>
     }
 }
 
+/// A refusal that makes no sense for a request that names no object and sends no values: whatever answers there, it is
+/// not the API of a manager.
+fn of_the_account(error: Error) -> Error {
+    match error.class {
+        Class::NotFound
+        | Class::Invalid { .. }
+        | Class::CredentialsRejected { .. }
+        | Class::AlreadyClaimed { .. }
+        | Class::InUse
+        | Class::QuotaExceeded
+        | Class::ReplaceRequired { .. }
+        | Class::Unsupported => unexpected(&format!(
+            "check the endpoint: asked about the account, it answered: {}",
+            error.message
+        )),
+        _ => error,
+    }
+}
+
 fn unexpected(message: &str) -> Error {
     Error::new(Class::Unavailable(Outage::UnexpectedResponse), message)
 }
@@ -235,15 +254,16 @@ impl Manager for DigitalMessaging {
     }
 
     async fn probe(&self) -> Result<Identity, Error> {
-        let account: call::LenientAccount = self.caller.json(Call::get("/v1/manager")).await?;
+        let account: call::LenientAccount = self.caller.json(Call::get("/v1/manager")).await.map_err(of_the_account)?;
         Ok(translate::identity(account))
     }
 
     async fn observe(&self, since: Option<&Cursor>, wait: Duration) -> Result<Observation, Error> {
-        match since {
+        let observed = match since {
             None => self.snapshot().await,
             Some(cursor) => self.delta(cursor, wait).await,
-        }
+        };
+        observed.map_err(of_the_account)
     }
 
     async fn interface(&self, id: &RemoteId) -> Result<Arc<ObservedInterface>, Error> {
@@ -278,7 +298,14 @@ impl Manager for DigitalMessaging {
                 .body(translate::interface_patch(observed, settings, cleared, mark.as_ref()))
                 .if_match(observed.revision),
         };
-        let wire = self.caller.json(call.fenced(fence)).await?;
+        let wire = self
+            .caller
+            .json(call.fenced(fence))
+            .await
+            .map_err(|error| match (&error.class, write) {
+                (Class::NotFound, InterfaceWrite::Create { .. }) => of_the_account(error),
+                _ => error,
+            })?;
         translate::interface(wire)
     }
 
