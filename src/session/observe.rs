@@ -30,10 +30,15 @@ pub(super) async fn run(shared: &Shared) {
     let mut refusals = 0_u32;
     loop {
         let began = Instant::now();
-        let interval = shared.state().settings.observe_interval;
-        let pause = match look(shared, cursor.as_ref(), interval).await {
-            Ok(look) => {
-                let Look { next, quiet } = look;
+        let (interval, is_down) = {
+            let state = shared.state();
+            (state.settings.observe_interval, !state.health.permits_calls())
+        };
+        // A call that is to find out whether calls are possible must not wait for changes first.
+        let wait = if is_down { Duration::ZERO } else { interval };
+        let pause = match look(shared, cursor.as_ref(), wait).await {
+            Ok(None) => LEAST_PAUSE,
+            Ok(Some(Look { next, quiet })) => {
                 shared.set_health(Health::Up);
                 refusals = 0;
                 cursor = next;
@@ -65,13 +70,15 @@ pub(super) async fn run(shared: &Shared) {
     }
 }
 
+/// What an answer gave.
 struct Look {
     next: Option<Cursor>,
     /// Nothing was seen.
     quiet: bool,
 }
 
-async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> Result<Look, Error> {
+/// `None` if someone did not want to wait for the answer: that says nothing about the account.
+async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Result<Option<Look>, Error> {
     if cursor.is_none() {
         shared.mirror_mut().begin_walk();
     }
@@ -79,10 +86,10 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> R
     let operation = if cursor.is_none() { "walk" } else { "watch" };
     let began = Instant::now();
     let observed = tokio::select! {
-        observed = manager.observe(cursor, interval) => observed,
+        observed = manager.observe(cursor, wait) => observed,
         // Someone wants to know now: a call that only waits is given up. What it would have told is told by the next one.
         () = shared.look_now.notified(), if cursor.is_some() => {
-            return Ok(Look { next: cursor.cloned(), quiet: false });
+            return Ok(None);
         }
     };
     shared
@@ -106,7 +113,7 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> R
                 suspect(shared, seen.vanished, before);
             }
             shared.listener.touched(&shared.account, &seen.touched);
-            Ok(Look { next, quiet: false })
+            Ok(Some(Look { next, quiet: false }))
         }
         Observation::Delta { changes, next } => {
             let (before, seen) = {
@@ -116,14 +123,14 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, interval: Duration) -> R
             let quiet = seen == Seen::default();
             suspect(shared, seen.vanished, before);
             shared.listener.touched(&shared.account, &seen.touched);
-            Ok(Look { next: Some(next), quiet })
+            Ok(Some(Look { next: Some(next), quiet }))
         }
         Observation::Expired => {
             tracing::info!(account = %shared.account, "the change feed does not reach back far enough; walking the account again");
-            Ok(Look {
+            Ok(Some(Look {
                 next: None,
                 quiet: false,
-            })
+            }))
         }
     }
 }

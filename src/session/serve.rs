@@ -239,10 +239,17 @@ fn finish(
         }
         Err(error) => {
             if let Class::Unauthenticated(_) | Class::Superseded = error.class {
-                let health = shared.state().health.after_failure(error.clone(), Instant::now());
+                // Not the trouble of who asked: it waits with all others until calls are possible again.
+                let health = {
+                    let mut state = shared.state();
+                    state.turned_away.insert(envelope.requester.clone());
+                    state.health.after_failure(error.clone(), Instant::now())
+                };
                 shared.set_health(health);
+                envelope.request.fail(Failure::Down(error));
+            } else {
+                refuse(shared, envelope.request, error);
             }
-            refuse(shared, envelope.request, error);
         }
     }
 }
