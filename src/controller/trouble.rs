@@ -118,10 +118,25 @@ impl From<Failure> for Stop {
                     | Class::NotFound
                     | Class::AlreadyClaimed {
                         by: ClaimedBy::Reference,
-                        ..
+                        holder: Some(_),
                     },
                 ..
             }) => Self::Stale,
+            // Without the holder nothing can be learnt from it.
+            Failure::Manager(
+                error @ Error {
+                    class:
+                        Class::AlreadyClaimed {
+                            by: ClaimedBy::Reference,
+                            holder: None,
+                        },
+                    ..
+                },
+            ) => Trouble {
+                retry: Retry::BackOff,
+                ..manager_trouble(&error)
+            }
+            .into(),
             Failure::Manager(error) => manager_trouble(&error).into(),
             // The session wakes whom it turned away.
             Failure::Down(error) => Trouble::new(

@@ -13,13 +13,15 @@ use crate::{
         approval::{self, Basis},
         reason::Reason,
         report,
-        trouble::{Stop, Trouble},
+        trouble::{Retry, Stop, Trouble},
     },
     manager::{
+        error::Class,
         observed::ObservedConnection,
         write::{ConnectionOutcome, ConnectionWrite},
     },
     plan::{Intent, Plan, identity::Holding},
+    session::Failure,
 };
 
 /// What is known after the plan was applied, or held back.
@@ -81,10 +83,12 @@ pub(super) async fn apply(
             if plan.drift {
                 tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
             }
+            let is_new = matches!(write, ConnectionWrite::Create { .. });
             match references
                 .session
                 .write_connection(subject.requester(), references.interface.clone(), write)
-                .await?
+                .await
+                .map_err(|failure| stop(failure, is_new))?
             {
                 ConnectionOutcome::Present { observed, secret } => (Some(observed), secret),
                 ConnectionOutcome::Gone | ConnectionOutcome::Rotated { .. } => return Err(Stop::Stale),
@@ -115,6 +119,21 @@ async fn keep_finalizer(
         return Err(Trouble::new(Reason::InterfaceNotReady, message).into());
     }
     report::keep_finalizer(context, subject, connection, wanted).await
+}
+
+/// A new connection has only its interface that can be missing; the change feed tells when that is really gone.
+fn stop(failure: Failure, is_new: bool) -> Stop {
+    match failure {
+        Failure::Manager(error) if is_new && error.class == Class::NotFound => Trouble {
+            retry: Retry::BackOff,
+            ..Trouble::new(
+                Reason::InterfaceNotReady,
+                format!("the manager does not find the interface: {}", error.message),
+            )
+        }
+        .into(),
+        failure => failure.into(),
+    }
 }
 
 fn pending_targets(references: &References) -> Option<Trouble> {
