@@ -23,7 +23,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use super::reason::Reason;
+use super::{holding::is_known_missing, reason::Reason};
 
 /// What dependants are to think of their credential.
 #[derive(Clone)]
@@ -151,6 +151,13 @@ impl Accounts {
     /// What a credential proved to open, if it did.
     pub fn proven(&self, credential: &Node) -> Option<Proven> {
         self.inner().proven.get(credential).cloned()
+    }
+
+    /// Has the credentials proven anew at the next reconcile, and the manager asked what it offers; what is open serves on.
+    pub fn distrust(&self, credential: &Node) {
+        if let Some(proven) = self.inner().proven.get_mut(credential) {
+            proven.access.clear();
+        }
     }
 
     /// Takes an account for a credential that authenticated, with the adapter that did.
@@ -345,6 +352,19 @@ impl Listener for Wake {
         let Some((accounts, holder)) = self.credential(account) else {
             return Vec::new();
         };
-        accounts.mirror.remembered(&accounts.mirror.all_dependants(&holder))
+        let mut dependants = accounts.mirror.all_dependants(&holder);
+        // What is known to be missing is not missed once more.
+        dependants.retain(|node| !match node.kind {
+            Kind::Interface => accounts
+                .mirror
+                .interface(node)
+                .is_some_and(|it| is_known_missing(it.status.as_ref())),
+            Kind::Connection => accounts
+                .mirror
+                .connection(node)
+                .is_some_and(|it| is_known_missing(it.status.as_ref())),
+            _ => false,
+        });
+        accounts.mirror.remembered(&dependants)
     }
 }

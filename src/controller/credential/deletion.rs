@@ -27,7 +27,7 @@ pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, co
         let waiting = cleanup::wait_for(Kind::Interface, subject, context);
         if waiting.is_err() {
             // They still need the account.
-            let outcome = super::advance(subject, credential, context).await;
+            let outcome = Box::pin(super::advance(subject, credential, context)).await;
             super::status::judge(subject, context, &outcome);
         }
         waiting?;

@@ -1,5 +1,6 @@
 //! `ManagerCredential`: proves that a set of credentials opens an account, and holds that account.
 
+mod advice;
 mod deletion;
 mod dereference;
 mod prove;
@@ -32,6 +33,9 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
     }
     if credential.spec.suspend {
         return status::suspended(&subject, &credential, &context).await;
+    }
+    if status::new_retry(&credential).is_some() {
+        context.accounts.distrust(&subject.node);
     }
     let outcome = advance(&subject, &credential, &context).await;
     status::report(&subject, &credential, &context, outcome).await

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::advice;
 use crate::{
     api::{
         ChannelType, ConditionType, ManagerCredential, ManagerCredentialStatus, annotation,
@@ -36,27 +37,25 @@ pub(super) async fn report(
         Err(Stop::Quiet) => return Next::Wait,
         Err(Stop::Stale) => return Next::Stale,
         Ok(_) => None,
-        Err(Stop::Trouble(trouble)) => Some(trouble),
+        Err(Stop::Trouble(trouble)) => Some(advice::add(trouble, credential)),
     };
     // Credentials that were proven serve on while those that are given do not work.
-    let (readiness, trouble) = match context.accounts.proven(&subject.node) {
-        Some(proven) => {
-            describe(&mut status, &proven);
-            let account = account_trouble(&proven.session, &subject.node);
-            set_authenticated(&mut status, subject, account.as_ref(), given.as_ref());
-            let readiness = match reachable_trouble(&proven.session) {
-                None => Readiness::Ready,
-                Some(trouble) => Readiness::NotReady(trouble.reason, trouble.message),
-            };
-            (readiness, account.or(given))
+    let (readiness, trouble) = if let Some(proven) = context.accounts.proven(&subject.node) {
+        describe(&mut status, &proven);
+        let advised = |trouble| advice::add(trouble, credential);
+        let account = account_trouble(&proven.session, &subject.node).map(advised);
+        set_authenticated(&mut status, subject, account.as_ref(), given.as_ref());
+        let readiness = match reachable_trouble(&proven.session).map(advised) {
+            None => Readiness::Ready,
+            Some(trouble) => Readiness::NotReady(trouble.reason, trouble.message),
+        };
+        (readiness, account.or(given))
+    } else {
+        status.reachability = None;
+        if let Some(refused) = given.as_ref().filter(|trouble| is_refusal(trouble)) {
+            refuse(&mut status, subject, refused);
         }
-        None => {
-            status.reachability = None;
-            if let Some(refused) = given.as_ref().filter(|trouble| is_refusal(trouble)) {
-                refuse(&mut status, subject, refused);
-            }
-            (Readiness::Unchanged, given)
-        }
+        (Readiness::Unchanged, given)
     };
     let readiness = match (readiness, &trouble) {
         // Without an account nothing is ready, whatever was before.
@@ -94,11 +93,21 @@ pub(super) async fn suspended(subject: &Subject, credential: &ManagerCredential,
     report::write(context, subject, credential, credential.status.as_ref(), &status, Next::Wait).await
 }
 
+/// The `retry` token, if it was not acted on yet.
+pub(super) fn new_retry(credential: &ManagerCredential) -> Option<String> {
+    let handled = credential
+        .status
+        .as_ref()
+        .and_then(|status| status.last_handled_retry.as_ref());
+    let token = credential.annotations().get(annotation::RETRY)?;
+    let token: String = token.chars().take(256).collect();
+    (handled != Some(&token)).then_some(token)
+}
+
 /// A new `retry` token: look now, and let frozen writes go on.
 fn handle_retry(credential: &ManagerCredential, status: &mut ManagerCredentialStatus, context: &Context, subject: &Subject) {
-    let token = credential.annotations().get(annotation::RETRY);
-    if token.is_some() && token != status.last_handled_retry.as_ref() {
-        status.last_handled_retry = token.map(|token| token.chars().take(256).collect());
+    if let Some(token) = new_retry(credential) {
+        status.last_handled_retry = Some(token);
         if let Some(proven) = context.accounts.proven(&subject.node) {
             proven.session.unfreeze();
             proven.session.look_now();
