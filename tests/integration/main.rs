@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod bad_input;
 mod first_light;
 mod lifecycle;
 mod scene;

@@ -6,6 +6,7 @@
 
 mod evidence;
 mod objects;
+mod trouble;
 
 use std::{
     collections::BTreeSet,
@@ -39,9 +40,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use objects::*;
+pub use trouble::{assert_not_ready, assert_serves, assert_troubled};
 
 /// How long a test waits for what must happen. Generous: the machine may be busy with all other tests.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A namespace, a manager and an operator.
 pub struct Scene {
@@ -72,8 +74,16 @@ impl Scene {
 
     /// A scene whose manager and operator are configured by the test.
     pub async fn with(manager: impl FnOnce(&mut Config), operator: impl FnOnce(&mut Settings)) -> Self {
+        Self::on(sandbox::shared().await, manager, operator).await
+    }
+
+    /// A scene on a control plane of the test's choice: one that it may spoil.
+    pub async fn on(
+        control_plane: &'static ControlPlane,
+        manager: impl FnOnce(&mut Config),
+        operator: impl FnOnce(&mut Settings),
+    ) -> Self {
         evidence::record_logs();
-        let control_plane = sandbox::shared().await;
         let client = control_plane.client().await.unwrap();
         Manifests::read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds"))
             .unwrap()
@@ -101,7 +111,7 @@ impl Scene {
                 private: true,
                 insecure: Insecure::Allowed,
             },
-            recheck: Duration::from_secs(600),
+            recheck: Duration::from_mins(10),
         };
         operator(&mut settings);
         let mut scene = Self {
