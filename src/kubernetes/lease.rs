@@ -25,8 +25,10 @@ pub const LEASE: &str = "digital-messaging-operator";
 
 /// How long a lease lasts without renewal.
 pub const DURATION: Duration = Duration::from_secs(15);
-/// How often a leader renews and a standby looks.
+/// How often a leader renews.
 const PERIOD: Duration = Duration::from_secs(2);
+/// How often a standby looks: what it has not seen renewed for the lease's duration is free, so this is the most that it is late.
+const LOOK: Duration = Duration::from_secs(1);
 /// Time before the end of the lease from which on no write is started: one that is under way then still ends in time.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -123,13 +125,13 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// A period, or less if the lease as last seen ends before: who is killed is replaced as soon as may be.
+    /// A second, or less if the lease as last seen ends before: who is killed is replaced as soon as may be.
     fn until_next_look(&self) -> Duration {
         let end = self
             .seen
             .as_ref()
             .map(|(.., since)| (DURATION + Duration::from_millis(50)).saturating_sub(since.elapsed()));
-        end.filter(|end| !end.is_zero() && *end < PERIOD).unwrap_or(PERIOD)
+        end.filter(|end| !end.is_zero() && *end < LOOK).unwrap_or(LOOK)
     }
 
     /// Renews the lease for as long as that works.
