@@ -56,6 +56,12 @@ impl Health {
             Self::Down { attempt, .. } => attempt.saturating_add(1),
             _ => 1,
         };
+        Self::down(cause, attempt, now)
+    }
+
+    /// The health after so many attempts in vain.
+    #[must_use]
+    pub fn down(cause: Error, attempt: u32, now: Instant) -> Self {
         let wait = wait(attempt, retry_after(&cause));
         let next_time = Timestamp::now()
             .saturating_add(jiff::SignedDuration::try_from(wait).unwrap_or_default())
@@ -90,6 +96,55 @@ impl Failures {
     pub fn count(&mut self, failed: bool) -> bool {
         self.0 = if failed { self.0.saturating_add(1) } else { 0 };
         self.0 >= FAILURES
+    }
+}
+
+/// How an account that calls found to be down is tried again: with one call at a time, ever more slowly. That it can be
+/// observed proves nothing then; a manager that reads and cannot write would be called without end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trial {
+    attempts: u32,
+    /// No call before this. None: calls did not find the account down.
+    next: Option<Instant>,
+    under_way: bool,
+}
+
+impl Trial {
+    /// Whether a call found the account down and none has succeeded since.
+    pub fn is_pending(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Until when no call is tried.
+    pub fn waits_until(&self, now: Instant) -> Option<Instant> {
+        self.next.filter(|next| *next > now)
+    }
+
+    /// Takes the one call that may be tried now, if it is time.
+    pub fn start(&mut self, now: Instant) -> bool {
+        let starts = !self.under_way && self.is_pending() && self.waits_until(now).is_none();
+        self.under_way |= starts;
+        starts
+    }
+
+    /// Nobody has a call to try: the next one that comes is tried whenever it comes, but how often it was tried is remembered.
+    pub fn pause(&mut self) {
+        self.next = None;
+        self.under_way = false;
+    }
+
+    /// A call failed: the health to report until the next one.
+    pub fn failed(&mut self, cause: Error, now: Instant) -> Health {
+        // Calls that were under way together count once.
+        if self.next.is_none() || self.under_way {
+            self.attempts = self.attempts.saturating_add(1);
+        }
+        self.under_way = false;
+        let health = Health::down(cause, self.attempts, now);
+        if let Health::Down { next, .. } = &health {
+            self.next = Some(*next);
+        }
+        health
     }
 }
 
@@ -147,6 +202,24 @@ mod tests {
             Health::Up.after_failure(refused, Instant::now()),
             Health::Refused { .. }
         ));
+    }
+
+    #[test]
+    fn a_trial_is_one_call_at_a_time_ever_more_slowly() {
+        let now = Instant::now();
+        let mut trial = Trial::default();
+        assert!(!trial.is_pending() && !trial.start(now));
+        let _ = trial.failed(outage(), now);
+        let _ = trial.failed(outage(), now);
+        assert!(trial.waits_until(now + Duration::from_millis(999)).is_some());
+        let later = now + Duration::from_millis(1200);
+        assert!(
+            trial.start(later) && !trial.start(later),
+            "those that fail together count once, and one is tried"
+        );
+        let _ = trial.failed(outage(), later);
+        assert!(trial.waits_until(later + Duration::from_millis(1999)).is_some());
+        assert!(trial.start(later + Duration::from_millis(2300)));
     }
 
     #[test]

@@ -23,7 +23,10 @@ use std::{
 
 use secrecy::SecretString;
 use thiserror::Error as ThisError;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -39,7 +42,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use budget::Limits;
-use health::Health;
+use health::{Health, Trial};
 use mirror::{Mirror, Touch};
 
 /// Who makes a request, as far as a session needs to know.
@@ -130,6 +133,8 @@ struct Shared {
 struct State {
     settings: Settings,
     health: Health,
+    /// How calls are tried again after they found the account down.
+    trial: Trial,
     frozen: Option<Vanished>,
     /// Who was turned away and waits to be told that calls are possible again.
     turned_away: HashSet<Requester>,
@@ -150,6 +155,28 @@ impl Shared {
 
     fn mirror_mut(&self) -> std::sync::RwLockWriteGuard<'_, Mirror> {
         self.mirror.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets one of those that were turned away try, or all if nobody was. When to look again; none: now or never.
+    fn offer_trial(&self, now: Instant) -> Option<Instant> {
+        let tried = {
+            let mut state = self.state();
+            if let Some(until) = state.trial.waits_until(now) {
+                return Some(until);
+            }
+            let tried = state.turned_away.iter().next().cloned();
+            if let Some(tried) = &tried {
+                state.turned_away.remove(tried);
+            }
+            tried
+        };
+        if let Some(tried) = tried {
+            self.listener.resumed(&self.account, &HashSet::from([tried]));
+        } else {
+            self.state().trial.pause();
+            self.set_health(Health::Up);
+        }
+        None
     }
 
     /// Takes a new health, and tells those who want to know.
@@ -193,6 +220,7 @@ impl Session {
             state: Mutex::new(State {
                 settings,
                 health: Health::Starting,
+                trial: Trial::default(),
                 frozen: None,
                 turned_away: HashSet::new(),
             }),
@@ -255,6 +283,7 @@ impl Session {
     /// Takes an adapter with other credentials for the same account, known to work.
     pub fn use_manager(&self, manager: Arc<dyn Manager>) {
         *self.shared.manager.write().unwrap_or_else(PoisonError::into_inner) = manager;
+        self.shared.state().trial = Trial::default();
         self.shared.set_health(Health::Up);
         self.look_now();
     }

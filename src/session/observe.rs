@@ -38,6 +38,13 @@ pub(super) async fn run(shared: &Shared) {
         let wait = if is_down { Duration::ZERO } else { interval };
         let pause = match look(shared, cursor.as_ref(), wait).await {
             Ok(None) => LEAST_PAUSE,
+            Ok(Some(Look { next, .. })) if shared.state().trial.is_pending() => {
+                cursor = next;
+                let until = shared.offer_trial(Instant::now());
+                until.map_or(IDLE_PAUSE, |until| {
+                    until.saturating_duration_since(Instant::now()).min(interval)
+                })
+            }
             Ok(Some(Look { next, quiet })) => {
                 shared.set_health(Health::Up);
                 refusals = 0;

@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     Failure, Requester, Shared,
     budget::Budget,
-    health::{Failures, Health},
+    health::{Failures, Health, Trial},
     mailbox::Mailbox,
 };
 use crate::manager::{
@@ -164,13 +164,17 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiv
 fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>) {
     let refusal = {
         let mut state = shared.state();
+        let is_frozen = state.frozen.is_some() && envelope.request.is_write();
+        let is_down = matches!(state.health, Health::Down { .. });
+        let is_trial = !is_frozen && is_down && state.trial.start(Instant::now());
         match &state.health {
+            _ if is_frozen => Some(Failure::Frozen),
+            _ if is_trial => None,
             Health::Down { cause, .. } | Health::Refused { cause } => {
                 let failure = Failure::Down(cause.clone());
                 state.turned_away.insert(envelope.requester.clone());
                 Some(failure)
             }
-            _ if state.frozen.is_some() && envelope.request.is_write() => Some(Failure::Frozen),
             _ => None,
         }
     };
@@ -213,14 +217,31 @@ fn finish(
             ..
         })
     );
-    if failures.count(is_outage)
-        && let Err(error) = &outcome
-    {
-        let health = shared.state().health.clone();
-        if health.permits_calls() {
-            shared.set_health(health.after_failure(error.clone(), Instant::now()));
+    let is_down = failures.count(is_outage);
+    let (permits_calls, is_pending) = {
+        let state = shared.state();
+        (state.health.permits_calls(), state.trial.is_pending())
+    };
+    match &outcome {
+        Err(error) if is_outage && (is_pending || (is_down && permits_calls)) => {
+            let health = shared.state().trial.failed(error.clone(), Instant::now());
+            shared.set_health(health);
             // The observer may be waiting in a call that hangs as well.
             shared.look_now.notify_one();
+        }
+        _ if is_outage => {}
+        _ => {
+            shared.state().trial = Trial::default();
+            let is_refused = matches!(
+                &outcome,
+                Err(Error {
+                    class: Class::Unauthenticated(_) | Class::Superseded,
+                    ..
+                })
+            );
+            if is_pending && !is_refused {
+                shared.set_health(Health::Up);
+            }
         }
     }
     match outcome {
