@@ -4,6 +4,8 @@ CARGO ?= cargo
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 # Ends with this make, even if make is killed.
 SANDBOX := $(BUILT)/sandbox --end-with-parent
+# Tests wait more than they compute.
+TEST_THREADS ?= 8
 DENY_VERSION := 0.20.2
 DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
@@ -21,7 +23,7 @@ demo: tools ## Start everything, apply the examples, show what came of it (ARGS=
 test: tools lint deny ## Check formatting, lints, dependencies and generated files; run all tests on a real API server
 	@echo 'test: compiling the tests (some minutes the first time)'
 	@$(CARGO) test --workspace --no-run
-	@$(SANDBOX) exec -- $(CARGO) test --workspace
+	@RUST_TEST_THREADS=$(TEST_THREADS) $(SANDBOX) exec -- $(CARGO) test --workspace
 	@echo 'test: all passed'
 
 tools: ## Build etcd, kube-apiserver and kubectl into build/tools (unless KUBEBUILDER_ASSETS has them)

@@ -54,13 +54,26 @@ pub async fn publish(made: MadeSecret<'_>, context: &Context) -> Result<(), Stop
             published.insert(node, [before, version]);
             Ok(())
         }
-        Published::Conflict => {
-            let message = format!(
-                "Secret {} exists and was not made by the operator; it is left alone. Delete it, or have the operator use another name \
-                 (spec.outputs.secret.name of a ChannelConnection)",
-                node.name
-            );
-            Err(Trouble::new(Reason::OutputConflict, message).into())
-        }
+        Published::Conflict => Err(conflict(&node).into()),
     }
+}
+
+/// Looks whether the name is free or the Secret ours, before anything is fetched to be put into it.
+///
+/// # Errors
+/// `OutputConflict` if a Secret of the name is someone else's.
+pub async fn refuse_foreign(node: &Node, owner: &str, context: &Context) -> Result<(), Stop> {
+    if made_secret::is_foreign(&context.kubernetes.client, node, owner).await? {
+        return Err(conflict(node).into());
+    }
+    Ok(())
+}
+
+fn conflict(node: &Node) -> Trouble {
+    let message = format!(
+        "Secret {} exists and was not made by the operator; it is left alone. Delete it, or have the operator use another name \
+                 (spec.outputs.secret.name of a ChannelConnection)",
+        node.name
+    );
+    Trouble::new(Reason::OutputConflict, message)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
     core::{ObjectMeta, PartialObjectMeta},
 };
@@ -140,6 +140,16 @@ pub async fn delete(kubernetes: &Kubernetes, node: &Node, owner: &str) -> Result
         Ok(_) | Err(WriteError::Gone) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a Secret of the name is someone else's. Metadata only.
+///
+/// # Errors
+/// If the Kubernetes API cannot be asked.
+pub async fn is_foreign(client: &Client, node: &Node, owner: &str) -> Result<bool, WriteError> {
+    let api = Api::namespaced(client.clone(), &node.namespace);
+    let present = metadata(&api, &node.name).await?;
+    Ok(present.is_some_and(|present| !is_owned(&present.metadata, owner)))
 }
 
 async fn metadata(api: &Api<Secret>, name: &str) -> Result<Option<PartialObjectMeta<Secret>>, WriteError> {

@@ -73,14 +73,14 @@ async fn keep(
     {
         return Ok(Some(remembered.clone()));
     }
+    let owner = references.mark.reference.as_str();
     let jwt_secret = match secret {
         Some(secret) => Some(secret),
-        None if observed.has_generated_secret => Some(
-            references
-                .session
-                .generated_secret(subject.requester(), observed.id.clone())
-                .await?,
-        ),
+        None if observed.has_generated_secret => {
+            made::refuse_foreign(&node, owner, context).await?;
+            let (requester, id) = (subject.requester(), observed.id.clone());
+            Some(references.session.generated_secret(requester, id).await?)
+        }
         None => None,
     };
     let outputs = Outputs {
@@ -90,7 +90,6 @@ async fn keep(
         script_url: observed.widget.as_ref().map(|widget| widget.script_url.clone()),
         jwt_secret,
     };
-    let owner = references.mark.reference.as_str();
     let content_hash = outputs.content_hash(&context.installation.fingerprint, owner);
     let made = MadeSecret {
         node: &node,
