@@ -198,7 +198,7 @@ async fn many_writes_that_fail_do_not_take_turns_in_failing() {
         scene.apply(connection(&format!("web-{n}"), "support", &web())).await;
     }
     scene
-        .condition::<ChannelConnection>("web-0", "Ready", "False", "ManagerUnavailable")
+        .trouble::<ManagerCredential>("acme", Reason::ManagerUnavailable, "injected")
         .await;
     for _ in 0..3 {
         scene.meanwhile().await;
