@@ -225,6 +225,18 @@ impl Accounts {
         Ok(proven)
     }
 
+    /// Releases what a former credential of the same name holds: it is gone, and this one has proved nothing yet.
+    pub fn release_former(&self, credential: &Node, uid: &str) {
+        let former = self
+            .inner()
+            .holders
+            .values()
+            .any(|holder| holder.node == *credential && holder.uid != uid);
+        if former {
+            self.release(credential);
+        }
+    }
+
     fn is_alive(&self, holder: &Holder) -> bool {
         self.mirror
             .credential(&holder.node)

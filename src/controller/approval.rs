@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::{self, Approval, EffectivePolicy, Management, annotation},
-    manager::values::RemoteId,
+    manager::{error::one_line, values::RemoteId},
     plan::{Change, sha256_hex},
 };
 
@@ -66,7 +66,7 @@ pub fn gate(
 pub fn deletion(id: &RemoteId) -> [Change; 1] {
     [Change {
         field: "/".to_owned(),
-        from: Some(id.to_string()),
+        from: Some(one_line(id.as_str(), api::plan::MAX_VALUE_LENGTH)),
         to: Some("deleted".to_owned()),
         destructive: true,
     }]

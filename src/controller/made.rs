@@ -3,8 +3,6 @@
 //! The watch on our Secrets tells when one is gone or another than we left it; the status of its owner, or the content hash
 //! on it, tells whether the content is the one that is wanted.
 
-use std::sync::PoisonError;
-
 use kube::ResourceExt;
 
 use super::{
@@ -13,27 +11,23 @@ use super::{
     trouble::{Stop, Trouble},
 };
 use crate::{
-    desired::node::Node,
+    desired::{OwnWrite, node::Node},
     kubernetes::made_secret::{self, MadeSecret, Published},
 };
 
 /// Whether the Secret is there, belongs to `owner`, has this content, and is as we left it.
 pub fn is_untouched(node: &Node, owner: &str, content_hash: &str, context: &Context) -> bool {
-    let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
+    let own = context.mirror.own_write(node);
     let Some(meta) = context.mirror.output(node) else {
         // Deleted; or just made, and the watch has not shown it yet.
-        return published.get(node).is_some_and(|[before, _]| before.is_empty());
+        return own.is_some_and(|(_, shown)| !shown);
     };
     let version = meta.resource_version().unwrap_or_default();
-    match published.get_mut(node) {
-        // The watch still shows what we have just written over.
-        Some([before, _]) if *before == version => true,
-        Some([before, left]) if *left == version => {
-            before.clone_from(left);
-            true
-        }
-        Some(_) => false,
-        None => made_secret::is_owned(&meta.metadata, owner) && made_secret::content_hash(&meta.metadata) == Some(content_hash),
+    match own {
+        // The watch still shows what we have just written over; its next event wakes whoever depends on the Secret.
+        Some((write, false)) if write.over == version => true,
+        Some((write, _)) if write.left != version => false,
+        _ => made_secret::is_owned(&meta.metadata, owner) && made_secret::content_hash(&meta.metadata) == Some(content_hash),
     }
 }
 
@@ -49,9 +43,13 @@ pub async fn publish(made: MadeSecret<'_>, context: &Context) -> Result<(), Stop
         .and_then(|meta| meta.resource_version())
         .unwrap_or_default();
     match made_secret::publish(&context.kubernetes, made).await? {
-        Published::Done(version) => {
-            let mut published = context.memory.published.lock().unwrap_or_else(PoisonError::into_inner);
-            published.insert(node, [before, version]);
+        Published::Done(left) => {
+            let write = OwnWrite {
+                over: before,
+                left,
+                wake: false,
+            };
+            context.mirror.wrote(node, write);
             Ok(())
         }
         Published::Conflict => Err(conflict(&node).into()),

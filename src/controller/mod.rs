@@ -96,8 +96,6 @@ pub struct Memory {
     attempts: Mutex<HashMap<Node, u32>>,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
-    /// Versions of a Secret with outputs: the one that was there when we wrote it, and the one we left.
-    pub published: Mutex<HashMap<Node, [String; 2]>>,
 }
 
 impl Memory {
@@ -107,7 +105,6 @@ impl Memory {
             recheck,
             attempts: Mutex::default(),
             counted: Mutex::default(),
-            published: Mutex::default(),
         }
     }
 

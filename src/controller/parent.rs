@@ -124,3 +124,19 @@ pub fn credential(node: &Node, context: &Context) -> Result<Arc<ManagerCredentia
         .into()
     })
 }
+
+/// The name of the credential that a connection's interface uses.
+///
+/// # Errors
+/// If there is no such interface.
+pub fn credential_of(connection: &Node, interface: &str, context: &Context) -> Result<Node, Stop> {
+    let node = connection.sibling(Kind::Interface, interface);
+    let Some(interface) = context.mirror.interface(&node) else {
+        let message = format!(
+            "there is no DigitalMessagingInterface {} in namespace {}",
+            node.name, node.namespace
+        );
+        return Err(Trouble::new(Reason::InterfaceNotFound, message).into());
+    };
+    Ok(node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
+}

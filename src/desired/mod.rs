@@ -283,6 +283,11 @@ impl Mirror {
         }
     }
 
+    /// Our last write to an object, and whether the watch has shown it.
+    pub fn own_write(&self, node: &Node) -> Option<(OwnWrite, bool)> {
+        self.written().get(node).map(|written| (written.write.clone(), written.shown))
+    }
+
     /// Whether `resource_version` is what we wrote over already: a reconcile from it would only meet a conflict.
     /// The object is woken when the watch has caught up.
     pub fn is_outdated(&self, node: &Node, resource_version: &str) -> bool {

@@ -255,6 +255,11 @@ impl<K: Watched> Pump<K> {
             known.remove(node);
         }
         self.first.remove(node);
+        self.take_from_store(node);
+        self.mirror.remove(node);
+    }
+
+    fn take_from_store(&mut self, node: &Node) {
         let stored = self
             .writer
             .as_reader()
@@ -262,13 +267,18 @@ impl<K: Watched> Pump<K> {
         if let Some(object) = stored {
             self.writer.apply_watcher_event(&Event::Delete(Arc::unwrap_or_clone(object)));
         }
-        self.mirror.remove(node);
     }
 
     /// An object that does not parse leaves the store, or its old spec would be reconciled for ever.
     fn invalid(&mut self, watch: usize, invalid: InvalidObject) {
         let node = self.node_of(&invalid);
-        self.delete(watch, &node);
+        self.first.remove(&node);
+        if let Some(known) = self.known.get_mut(watch) {
+            known.insert(node.clone());
+        }
+        self.take_from_store(&node);
+        // It stays in the graph: what it holds at the manager is still held, and who depends on it still does.
+        self.mirror.wake(&self.mirror.dependants(&node));
         drop(self.mirror.wakers.invalid.send((node, invalid)));
     }
 

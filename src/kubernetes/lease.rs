@@ -2,14 +2,15 @@
 //!
 //! Our own, because the right to write must end by the clock and not by a message: [`Leadership::permit`] looks at a
 //! monotonic deadline before every write, so a process that was stopped and goes on stops writing by itself, before it
-//! has even noticed. The lease's transitions are the epoch that fences late writes at the manager.
+//! has even noticed. The second in which the lease was acquired is the epoch that fences late writes at the manager: it
+//! also grows when somebody deletes the Lease, which a count of transitions would not survive.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -141,7 +142,9 @@ impl<'a> Candidate<'a> {
             sleep(PERIOD).await;
             let asked = Instant::now();
             match timeout(PERIOD, self.renew()).await {
-                Ok(Ok(Ok(epoch))) => self.leadership.extend(epoch, asked),
+                // What lapsed meanwhile stays lapsed: writes were refused in between, and nobody would make up for them.
+                Ok(Ok(Ok(epoch))) if self.leadership.is_leading() => self.leadership.extend(epoch, asked),
+                Ok(Ok(Ok(_))) => "the answer came too late".clone_into(&mut failure),
                 Ok(Ok(Err(holder))) => {
                     self.leadership.end();
                     return Lost::Taken(holder);
@@ -184,9 +187,10 @@ impl<'a> Candidate<'a> {
                     name: Some(LEASE.to_owned()),
                     ..ObjectMeta::default()
                 },
-                spec: Some(self.spec(1, None)),
+                spec: Some(self.spec(1, MicroTime(Timestamp::now()))),
             };
-            return stored(self.api.create(&PostParams::default(), &lease).await).map(|lease| lease.map(|_| 1));
+            let stored = stored(self.api.create(&PostParams::default(), &lease).await)?;
+            return Ok(stored.as_ref().map(epoch));
         };
         let spec = lease.spec.take().unwrap_or_default();
         let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
@@ -199,9 +203,14 @@ impl<'a> Candidate<'a> {
             return Ok(None);
         }
         let transitions = spec.lease_transitions.unwrap_or(0).saturating_add(1);
-        lease.spec = Some(self.spec(transitions, None));
+        let now = Timestamp::now();
+        let after_last = spec
+            .acquire_time
+            .and_then(|last| last.0.checked_add(SignedDuration::from_secs(1)).ok());
+        let acquired = after_last.map_or(now, |after_last| after_last.max(now));
+        lease.spec = Some(self.spec(transitions, MicroTime(acquired)));
         let stored = stored(self.api.replace(LEASE, &PostParams::default(), &lease).await)?;
-        Ok(stored.map(|_| u64::try_from(transitions).unwrap_or_default()))
+        Ok(stored.as_ref().map(epoch))
     }
 
     /// Whether the holder has not renewed for the lease's duration, by our own clock.
@@ -228,22 +237,30 @@ impl<'a> Candidate<'a> {
             return Ok(Err(holder));
         }
         let transitions = spec.lease_transitions.unwrap_or(1);
-        lease.spec = Some(self.spec(transitions, spec.acquire_time));
-        self.api.replace(LEASE, &PostParams::default(), &lease).await?;
-        Ok(Ok(u64::try_from(transitions).unwrap_or_default()))
+        let acquired = spec.acquire_time.unwrap_or_else(|| MicroTime(Timestamp::now()));
+        lease.spec = Some(self.spec(transitions, acquired));
+        let stored = self.api.replace(LEASE, &PostParams::default(), &lease).await?;
+        Ok(Ok(epoch(&stored)))
     }
 
-    fn spec(&self, transitions: i32, acquired: Option<MicroTime>) -> LeaseSpec {
-        let now = MicroTime(Timestamp::now());
+    fn spec(&self, transitions: i32, acquired: MicroTime) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            acquire_time: Some(acquired.unwrap_or_else(|| now.clone())),
-            renew_time: Some(now),
+            acquire_time: Some(acquired),
+            renew_time: Some(MicroTime(Timestamp::now())),
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
         }
     }
+}
+
+/// The term of a lease.
+fn epoch(lease: &Lease) -> u64 {
+    let acquired = lease.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref());
+    acquired
+        .and_then(|acquired| u64::try_from(acquired.0.as_second()).ok())
+        .unwrap_or_default()
 }
 
 /// A conflict means that another candidate was faster.

@@ -232,8 +232,18 @@ fn proxy_hosts() -> Vec<String> {
     ]
     .iter()
     .filter_map(|name| std::env::var(name).ok())
-    .filter_map(|value| url::Url::parse(&value).ok()?.host_str().map(str::to_ascii_lowercase))
+    .filter_map(|value| proxy_host(&value))
     .collect()
+}
+
+/// The host of a proxy setting, which may lack the scheme.
+fn proxy_host(value: &str) -> Option<String> {
+    let with_scheme = if value.contains("://") {
+        value.to_owned()
+    } else {
+        format!("http://{value}")
+    };
+    url::Url::parse(&with_scheme).ok()?.host_str().map(str::to_ascii_lowercase)
 }
 
 struct PublicResolver {
@@ -377,6 +387,17 @@ mod tests {
         }
         for good in ["8.8.8.8", "[2606:4700::1111]", "manager.example"] {
             assert!(check(&policy(&[], false), &format!("https://{good}")).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_its_host_with_and_without_a_scheme() {
+        for value in [
+            "proxy.corp.example:3128",
+            "http://proxy.corp.example:3128",
+            "http://user:word@PROXY.corp.example/",
+        ] {
+            assert_eq!(proxy_host(value).as_deref(), Some("proxy.corp.example"), "{value}");
         }
     }
 

@@ -98,7 +98,12 @@ pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Cl
     {
         return Ok(Holding::Held(object));
     }
-    if let Some((id, object)) = evidence.remembered {
+    // What was only observed so far, and is to be adopted now, is remembered without being ours.
+    let adopts = |id: &RemoteId| {
+        let target = evidence.adoption.as_ref().and_then(|adoption| adoption.target.as_ref());
+        target.is_some_and(|target| target.id() == id)
+    };
+    if let Some((id, object)) = evidence.remembered.filter(|(id, _)| !adopts(id)) {
         return match object {
             Some(object) => Err(Refusal::ClaimLost { id: object.id().clone() }),
             None if evidence.recreate.as_ref() == Some(&id) => Ok(Holding::Nothing),
@@ -278,6 +283,23 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn what_was_only_observed_can_be_adopted() {
+        let target = object("cn_3", None);
+        let evidence = Evidence {
+            remembered: Some((id("cn_3"), Some(target.clone()))),
+            ..adopt(Some(target.clone()), true)
+        };
+        let adopted = hold(&mark(), evidence, &Alive(&[]));
+        assert_eq!(
+            adopted,
+            Ok(Holding::ToAdopt {
+                target,
+                only_if_equal: true
+            })
+        );
     }
 
     #[test]

@@ -144,6 +144,8 @@ impl Mirror {
                     }
                 }
                 ObservedChange::Gone(id) => {
+                    // The end of our own deletion: what comes after it is news.
+                    self.deleted.remove(&id);
                     if let Some(touch) = self.remove(&id) {
                         seen.touched.push(touch);
                         seen.vanished = seen.vanished.saturating_add(1);

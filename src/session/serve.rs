@@ -162,6 +162,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiv
 }
 
 fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>) {
+    let Some(fence) = (shared.permit)() else {
+        return envelope.request.fail(Failure::NotLeading);
+    };
     let refusal = {
         let mut state = shared.state();
         let is_frozen = state.frozen.is_some() && envelope.request.is_write();
@@ -178,11 +181,9 @@ fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>
             _ => None,
         }
     };
-    let permit = (shared.permit)();
-    match (refusal, permit) {
-        (Some(failure), _) => envelope.request.fail(failure),
-        (None, None) => envelope.request.fail(Failure::NotLeading),
-        (None, Some(fence)) => {
+    match refusal {
+        Some(failure) => envelope.request.fail(failure),
+        None => {
             let shared = shared.clone();
             under_way.spawn(async move {
                 let began = Instant::now();

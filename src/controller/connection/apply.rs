@@ -48,6 +48,8 @@ pub(super) async fn apply(
     plan: Plan<ConnectionWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
+    // What is not ours yet must not be remembered as if it were.
+    let is_held = matches!(holding, Holding::Held(_));
     let before = match holding {
         Holding::Nothing => None,
         Holding::Held(observed) | Holding::ToAdopt { target: observed, .. } => Some(observed),
@@ -68,7 +70,7 @@ pub(super) async fn apply(
             let fields = plan.changes.into_iter().map(|change| change.field);
             return Ok(Applied {
                 secret: None,
-                observed: before,
+                observed: before.filter(|_| is_held),
                 intent: None,
                 approved: None,
                 drifted: if plan.drift { fields.collect() } else { Vec::new() },

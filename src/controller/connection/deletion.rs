@@ -10,7 +10,7 @@ use crate::{
         cleanup, parent,
         trouble::Stop,
     },
-    desired::node::{Kind, Node},
+    desired::node::Kind,
     kubernetes::made_secret,
     manager::write::ConnectionWrite,
 };
@@ -21,45 +21,36 @@ pub(super) async fn finish(subject: &Subject, connection: &ChannelConnection, co
 }
 
 async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<(), Stop> {
-    let credential = credential(subject, connection, context);
-    let defaults = credential
-        .as_ref()
-        .and_then(|node| context.mirror.credential(node))
-        .map(|credential| credential.spec.default_policy())
-        .unwrap_or_default();
-    let policy = connection.spec.policy(&defaults);
+    let own = connection.spec.policy.unwrap_or_default();
+    if own.deletion == Some(Deletion::Orphan) {
+        return Ok(());
+    }
+    // The finalizer is on, so there may be something to delete. What says whether, and lets it be done, must be there.
+    let credential_node = parent::credential_of(&subject.node, &connection.spec.interface_ref.name, context)?;
+    let credential = parent::credential(&credential_node, context)?;
+    let policy = connection.spec.policy(&credential.spec.default_policy());
     if policy.deletion != Deletion::Delete {
         return Ok(());
     }
+    let session = parent::session(&credential_node, context, true)?;
+    // Only what carries our mark is deleted, whatever the status says.
     let reference = subject.node.reference(&context.installation.name);
-    // Without parents nothing was ever made: they stay for as long as there is something.
-    if let Some(credential) = credential {
-        parent::credential(&credential, context)?;
-        let session = parent::session(&credential, context, true)?;
-        // Only what carries our mark is deleted, whatever the status says.
-        let held = session.mirror().connection_by_reference(reference.as_str());
-        if let Some(held) = held {
-            let status = connection.status.as_ref();
-            let basis = Basis {
-                account: session.account().as_str(),
-                revision: Some(held.revision),
-                secrets: None,
-                last_approved: status.and_then(|status| status.last_approved_plan.as_deref()),
-            };
-            let annotations = connection.meta().annotations.as_ref();
-            approval::gate(policy, &approval::deletion(&held.id), subject, basis, annotations)?;
-            let write = ConnectionWrite::Delete { id: held.id.clone() };
-            session
-                .write_connection(subject.requester(), held.interface_id.clone(), write)
-                .await?;
-        }
+    let held = session.mirror().connection_by_reference(reference.as_str());
+    if let Some(held) = held {
+        let status = connection.status.as_ref();
+        let basis = Basis {
+            account: session.account().as_str(),
+            revision: Some(held.revision),
+            secrets: None,
+            last_approved: status.and_then(|status| status.last_approved_plan.as_deref()),
+        };
+        let annotations = connection.meta().annotations.as_ref();
+        approval::gate(policy, &approval::deletion(&held.id), subject, basis, annotations)?;
+        let write = ConnectionWrite::Delete { id: held.id.clone() };
+        session
+            .write_connection(subject.requester(), held.interface_id.clone(), write)
+            .await?;
     }
     let output = subject.node.sibling(Kind::Output, &connection.output_secret_name());
     Ok(made_secret::delete(&context.kubernetes, &output, reference.as_str()).await?)
-}
-
-fn credential(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Option<Node> {
-    let interface = subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name);
-    let interface = context.mirror.interface(&interface)?;
-    Some(subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
 }

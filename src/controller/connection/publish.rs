@@ -76,7 +76,8 @@ async fn keep(
     let owner = references.mark.reference.as_str();
     let jwt_secret = match secret {
         Some(secret) => Some(secret),
-        None if observed.has_generated_secret => {
+        // Whoever may only look at a connection is not handed its secret.
+        None if observed.has_generated_secret && observed.claim.reference.as_deref() == Some(owner) => {
             made::refuse_foreign(&node, owner, context).await?;
             let (requester, id) = (subject.requester(), observed.id.clone());
             Some(references.session.generated_secret(requester, id).await?)

@@ -25,6 +25,7 @@ use crate::desired::node::Kind;
 /// Brings one credential forward.
 pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>) -> Next {
     let subject = Subject::of(Kind::Credential, &*credential);
+    context.accounts.release_former(&subject.node, &subject.uid);
     if credential.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &credential, &context).await;
     }

@@ -20,17 +20,18 @@ pub(super) async fn finish(subject: &Subject, interface: &DigitalMessagingInterf
 
 async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Result<(), Stop> {
     cleanup::wait_for(Kind::Connection, subject, context)?;
+    let own = interface.spec.policy.unwrap_or_default();
+    if own.deletion == Some(Deletion::Orphan) {
+        return Ok(());
+    }
+    // The finalizer is on, so there may be something to delete. What says whether, and lets it be done, must be there.
     let node = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
-    let defaults = context
-        .mirror
-        .credential(&node)
-        .map(|credential| credential.spec.default_policy())
-        .unwrap_or_default();
-    let policy = interface.spec.policy(&defaults);
+    let policy = interface
+        .spec
+        .policy(&parent::credential(&node, context)?.spec.default_policy());
     if policy.deletion != Deletion::Delete {
         return Ok(());
     }
-    parent::credential(&node, context)?;
     let session = parent::session(&node, context, true)?;
     // Only what carries our mark is deleted, whatever the status says.
     let reference = subject.node.reference(&context.installation.name);

@@ -262,13 +262,30 @@ pub(super) fn connection_patch(
     mark: Option<&Mark>,
 ) -> Value {
     let mut patch = difference(connection_body(settings), &connection_body(&observed.settings));
-    let member = format!("/channel/{}/", settings.channel.kind());
     let cleared: Vec<String> = cleared
         .iter()
-        .map(|pointer| pointer.replacen(&member, "/channel/", 1))
+        .filter_map(|pointer| cleared_on_the_wire(pointer, settings))
         .collect();
     clear(&mut patch, &cleared);
     with_secrets(with_mark(patch, mark), secrets)
+}
+
+/// Where a setting of a connection that returns to the manager's default is on the wire, if it is for itself there.
+fn cleared_on_the_wire(pointer: &str, settings: &ConnectionSettings) -> Option<String> {
+    let Some(inner) = pointer.strip_prefix(&format!("/channel/{}/", settings.channel.kind())) else {
+        return Some(pointer.to_owned());
+    };
+    match &settings.channel {
+        // The contract has the provider as one tagged member, which the other provider replaces.
+        ChannelSettings::WhatsApp(_) => None,
+        // And the targets of switching under another name; without a target there is no switching.
+        ChannelSettings::WebMessaging(web) if inner.starts_with("switching/") => match (&web.switching, inner) {
+            (None, _) => Some("/channel/switching".to_owned()),
+            (Some(_), "switching/placement") => Some("/channel/switching/placement".to_owned()),
+            (Some(_), _) => None,
+        },
+        _ => Some(format!("/channel/{inner}")),
+    }
 }
 
 /// The contract tags the channel with a `type` beside its settings, where the resource names a member after the type.
@@ -477,6 +494,43 @@ mod tests {
         let before = observed(web(Some("https://acme.example/logo.png")));
         let patch = connection_patch(&before, &web(None), &["/channel/webMessaging/logoUrl".to_owned()], None, None);
         assert_eq!(patch, json!({ "channel": { "logoUrl": null } }));
+    }
+
+    #[test]
+    fn removed_switching_is_removed_as_a_whole() {
+        let web = |switching: Option<Switching>| ConnectionSettings {
+            display_name: "Web".to_owned(),
+            channel: ChannelSettings::WebMessaging(WebMessaging {
+                switching,
+                ..WebMessaging::default()
+            }),
+        };
+        let switching = |placement| Switching {
+            placement,
+            connections: vec!["cn_2".parse().unwrap()],
+        };
+        let before = observed(web(Some(switching(Some(SwitchPlacement::Header)))));
+        let placement = "/channel/webMessaging/switching/placement".to_owned();
+        let both = ["/channel/webMessaging/switching/connections".to_owned(), placement.clone()];
+        let patch = connection_patch(&before, &web(None), &both, None, None);
+        assert_eq!(patch, json!({ "channel": { "switching": null } }));
+        let patch = connection_patch(&before, &web(Some(switching(None))), &[placement], None, None);
+        assert_eq!(patch, json!({ "channel": { "switching": { "placement": null } } }));
+    }
+
+    #[test]
+    fn the_former_provider_of_whatsapp_is_not_cleared_beside_the_new_one() {
+        let twilio = WhatsAppProvider::Twilio {
+            account_sid: "AC1".to_owned(),
+        };
+        let cloud = WhatsAppProvider::CloudApi {
+            phone_number_id: "1".to_owned(),
+            business_account_id: "2".to_owned(),
+        };
+        let before = observed(whatsapp("+4930901820", twilio));
+        let cleared = ["/channel/whatsApp/twilio/accountSid".to_owned()];
+        let patch = connection_patch(&before, &whatsapp("+4930901820", cloud), &cleared, None, None);
+        assert_eq!(patch["channel"].as_object().unwrap().keys().collect::<Vec<_>>(), ["provider"]);
     }
 
     #[test]
