@@ -44,6 +44,19 @@ pub struct Plan<W> {
     pub drift: bool,
 }
 
+impl<W> Plan<W> {
+    /// What there is to see for one who may only look: differences in settings. Marks and secrets are not his to compare, and
+    /// every difference is drift, for nothing was ever applied.
+    #[must_use]
+    pub fn only_observed(mut self) -> Self {
+        self.write = None;
+        self.changes
+            .retain(|change| change.field != "/" && !change.field.ends_with("/secretRef"));
+        self.drift = !self.changes.is_empty();
+        self
+    }
+}
+
 /// What is desired, without its values: enough to tell a changed spec from drift, and to know which fields are ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {

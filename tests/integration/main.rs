@@ -13,5 +13,6 @@
 mod bad_input;
 mod first_light;
 mod lifecycle;
+mod policy;
 mod scene;
 mod schema;

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::dereference::References;
 use crate::{
-    api::{ChannelConnection, Deletion},
+    api::{ChannelConnection, Deletion, Management},
     controller::{
         Context, Subject,
         approval::{self, Basis},
@@ -48,6 +48,8 @@ pub(super) async fn apply(
     plan: Plan<ConnectionWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
+    let observes = references.policy.management == Management::Observe;
+    let plan = if observes { plan.only_observed() } else { plan };
     // What is not ours yet must not be remembered as if it were.
     let is_held = matches!(holding, Holding::Held(_));
     let before = match holding {
@@ -101,7 +103,8 @@ pub(super) async fn apply(
     Ok(Applied {
         observed,
         secret,
-        intent: Some(plan.intent),
+        // Who only observes has set nothing, and so owns no field.
+        intent: Some(plan.intent).filter(|_| !observes),
         approved,
         drifted: Vec::new(),
         trouble,

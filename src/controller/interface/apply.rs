@@ -6,7 +6,7 @@ use kube::Resource;
 
 use super::dereference::References;
 use crate::{
-    api::{Deletion, DigitalMessagingInterface},
+    api::{Deletion, DigitalMessagingInterface, Management},
     controller::{
         Context, Subject,
         approval::{self, Basis},
@@ -41,6 +41,8 @@ pub(super) async fn apply(
     plan: Plan<InterfaceWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
+    let observes = references.policy.management == Management::Observe;
+    let plan = if observes { plan.only_observed() } else { plan };
     // What is not ours yet must not be remembered as if it were.
     let is_held = matches!(references.holding, Holding::Held(_));
     let before = match &references.holding {
@@ -85,7 +87,8 @@ pub(super) async fn apply(
     Ok(Applied {
         account,
         observed,
-        intent: Some(plan.intent),
+        // Who only observes has set nothing, and so owns no field.
+        intent: Some(plan.intent).filter(|_| !observes),
         approved,
         drifted: Vec::new(),
         trouble: None,

@@ -11,6 +11,7 @@ mod orphan;
 mod outputs;
 mod process;
 mod restart;
+mod rotation;
 mod switching;
 mod write_counts;
 

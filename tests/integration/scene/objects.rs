@@ -141,6 +141,17 @@ impl Scene {
         .await
     }
 
+    /// Waits until an object's condition has this status and reason, for whatever spec.
+    pub async fn condition_of_any_generation<K: Conditioned>(&self, name: &str, kind: &str, status: &str, reason: &str) {
+        let api: kube::Api<K> = kube::Api::namespaced(self.client.clone(), &self.namespace);
+        let what = format!("{} {name}: {kind}={status} {reason}", K::kind(&()));
+        self.eventually(&what, async || {
+            let object = api.get(name).await.map_err(|error| error.to_string())?;
+            expect(&object, kind, status, reason)
+        })
+        .await;
+    }
+
     /// Waits until an object is Ready and Synced for its present spec, and returns it.
     pub async fn ready<K: Conditioned>(&self, name: &str) -> K {
         self.condition::<K>(name, "Ready", "True", "Ready").await;
