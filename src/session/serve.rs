@@ -181,26 +181,24 @@ fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>
             _ => None,
         }
     };
-    match refusal {
-        Some(failure) => envelope.request.fail(failure),
-        None => {
-            let shared = shared.clone();
-            under_way.spawn(async move {
-                let began = Instant::now();
-                let manager = shared.manager();
-                let outcome = envelope.request.carry_out(manager.as_ref(), &fence).await;
-                shared.metrics.manager_call(
-                    envelope.request.operation(),
-                    outcome.as_ref().err().map(|error| &error.class),
-                    began.elapsed(),
-                );
-                if let Err(error) = &outcome {
-                    learn(&shared, manager.as_ref(), &envelope.request, error).await;
-                }
-                (envelope, outcome)
-            });
-        }
+    if let Some(failure) = refusal {
+        return envelope.request.fail(failure);
     }
+    let shared = shared.clone();
+    under_way.spawn(async move {
+        let began = Instant::now();
+        let manager = shared.manager();
+        let outcome = envelope.request.carry_out(manager.as_ref(), &fence).await;
+        shared.metrics.manager_call(
+            envelope.request.operation(),
+            outcome.as_ref().err().map(|error| &error.class),
+            began.elapsed(),
+        );
+        if let Err(error) = &outcome {
+            learn(&shared, manager.as_ref(), &envelope.request, error).await;
+        }
+        (envelope, outcome)
+    });
 }
 
 fn finish(

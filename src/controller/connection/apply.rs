@@ -48,8 +48,8 @@ pub(super) async fn apply(
     plan: Plan<ConnectionWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
-    let observes = references.policy.management == Management::Observe;
-    let plan = if observes { plan.only_observed() } else { plan };
+    let looks_only = references.policy.management == Management::Observe;
+    let plan = if looks_only { plan.only_observed() } else { plan };
     // What is not ours yet must not be remembered as if it were.
     let is_held = matches!(holding, Holding::Held(_));
     let before = match holding {
@@ -104,7 +104,7 @@ pub(super) async fn apply(
         observed,
         secret,
         // Who only observes has set nothing, and so owns no field.
-        intent: Some(plan.intent).filter(|_| !observes),
+        intent: Some(plan.intent).filter(|_| !looks_only),
         approved,
         drifted: Vec::new(),
         trouble,

@@ -41,8 +41,8 @@ pub(super) async fn apply(
     plan: Plan<InterfaceWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
-    let observes = references.policy.management == Management::Observe;
-    let plan = if observes { plan.only_observed() } else { plan };
+    let looks_only = references.policy.management == Management::Observe;
+    let plan = if looks_only { plan.only_observed() } else { plan };
     // What is not ours yet must not be remembered as if it were.
     let is_held = matches!(references.holding, Holding::Held(_));
     let before = match &references.holding {
@@ -88,7 +88,7 @@ pub(super) async fn apply(
         account,
         observed,
         // Who only observes has set nothing, and so owns no field.
-        intent: Some(plan.intent).filter(|_| !observes),
+        intent: Some(plan.intent).filter(|_| !looks_only),
         approved,
         drifted: Vec::new(),
         trouble: None,
