@@ -23,7 +23,7 @@ async fn the_key_that_was_rotated_in_serves_on_after_a_restart_without_the_secre
     let before: ManagerCredential = scene.ready("acme").await;
 
     let keys = scene.manager.manager().credentials();
-    let second = keys.rotate(&first.manager_id, Duration::from_secs(3600)).await.unwrap();
+    let second = keys.rotate(&first.manager_id, Duration::from_hours(1)).await.unwrap();
     scene.secret_value(second.manager_key.expose());
     let second = Credential {
         manager_key: second.manager_key,
