@@ -95,6 +95,19 @@ impl Operator {
     /// # Errors
     /// When it is not built.
     pub fn start(run: &Run, kubeconfig: &Path, args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self> {
+        Self::start_with(run, kubeconfig, args, &[])
+    }
+
+    /// The same, with these environment variables.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn start_with(
+        run: &Run,
+        kubeconfig: &Path,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let launch = Launch::new("operator", workspace_binary("digital-messaging-operator")?)
             .env("KUBECONFIG", kubeconfig)
@@ -106,6 +119,9 @@ impl Operator {
                 &address,
             ])
             .args(args);
+        let launch = environment
+            .iter()
+            .fold(launch, |launch, (name, value)| launch.env(*name, *value));
         Ok(Self {
             process: run.spawn(launch)?,
             url: format!("http://{address}"),

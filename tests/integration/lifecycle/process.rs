@@ -1,7 +1,12 @@
 //! The program as a process: what it says when it cannot work, how it ends, and how two of them share the work.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +19,7 @@ use kube::{Api, Client};
 use messaging_manager::faults::{Fault, Rule};
 use sandbox::{ControlPlane, Credential, Manifests, Operator, ReferenceManager, Signal, wait_for, wait_for_condition};
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::scene::{DEADLINE, Scene, connection, interface, manager_credential, manager_secret, web};
@@ -267,6 +273,54 @@ async fn only_one_of_two_leads_and_the_other_takes_over_when_that_is_killed() {
     assert_ne!(holder(&scene).await, leader);
     scene.apply(connection("web", "support", &web())).await;
     scene.ready::<ChannelConnection>("web").await;
+    scene.finish().await;
+}
+
+/// A forward proxy that leads every name to one address, and counts connections.
+async fn proxy_to(target: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, served) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let count = served.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(target).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    (address, served)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn managers_are_called_through_the_proxy_of_the_environment() {
+    const ENDPOINT: &str = "http://manager.invalid";
+    let mut scene = Scene::with(|manager| manager.public_url = Some(ENDPOINT.parse().unwrap()), |_| {}).await;
+    scene.stop_operator().await;
+    let control_plane = sandbox::shared().await;
+    let kubeconfig = sandbox::grant_operator_rights(control_plane, &scene.namespace).await.unwrap();
+    let (proxy, served) = proxy_to(scene.manager.address()).await;
+    let proxy = format!("http://{proxy}");
+    let environment = [
+        ("HTTP_PROXY", proxy.as_str()),
+        ("http_proxy", &proxy),
+        ("NO_PROXY", "127.0.0.1"),
+        ("no_proxy", "127.0.0.1"),
+    ];
+    let arguments = ["--namespaces", &scene.namespace, "--namespace", &scene.namespace];
+    let operator = Operator::start_with(control_plane.run(), &kubeconfig, arguments, &environment).unwrap();
+    operator.wait_until_ready().await.unwrap();
+    let credential = scene.provision(AuthenticationMethod::Jwt).await;
+    scene
+        .apply_all([
+            manager_secret("acme", &credential),
+            manager_credential("acme", ENDPOINT, AuthenticationMethod::Jwt),
+        ])
+        .await;
+    scene.ready::<ManagerCredential>("acme").await;
+    assert!(served.load(Ordering::Relaxed) > 0, "the name exists for the proxy only");
+    operator.process().terminate(DEADLINE).await.unwrap();
     scene.finish().await;
 }
 
