@@ -285,8 +285,8 @@ async fn proxy_to(target: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
         while let Ok((mut client, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
-                let mut server = TcpStream::connect(target).await?;
-                tokio::io::copy_bidirectional(&mut client, &mut server).await
+                let mut upstream = TcpStream::connect(target).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut upstream).await
             });
         }
     });
