@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools generate fmt lint deny clean
+.PHONY: help demo test tools generate figures fmt lint deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ generate: ## Write the generated files: crds/, contract/openapi.yaml, the tables
 	@mkdir -p build
 	@$(CARGO) run --quiet -p digital-messaging-contract > build/openapi.yaml
 	@mv build/openapi.yaml contract/openapi.yaml
+
+figures: ## Put what the tests measured last into docs/guarantees.md
+	@$(CARGO) run --quiet -p sandbox -- figures docs/guarantees.md
 
 fmt: ## Format the code
 	@$(CARGO) fmt --all

@@ -11,6 +11,7 @@
 )]
 
 mod bad_input;
+mod figures;
 mod first_light;
 mod lifecycle;
 mod policy;

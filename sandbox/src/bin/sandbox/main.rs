@@ -2,6 +2,7 @@
 
 mod demo;
 mod exec;
+mod figures;
 mod interrupt;
 mod terminal;
 
@@ -30,6 +31,8 @@ enum Command {
     /// Run a command with a Kubernetes control plane: KUBECONFIG is set, kubectl is in PATH, and tests in it share the
     /// control plane. Ends with the exit code of the command.
     Exec(exec::Arguments),
+    /// Put the figures that tests measured into a page
+    Figures(figures::Arguments),
 }
 
 #[tokio::main]
@@ -45,5 +48,6 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Demo(arguments) => Box::pin(demo::run(&arguments, interrupts)).await,
         Command::Exec(arguments) => exec::run(arguments, interrupts).await,
+        Command::Figures(arguments) => figures::run(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }
