@@ -15,7 +15,8 @@ DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: tools ## Start everything, apply the examples, show what came of it (ARGS=--exit to leave when all is Ready)
+demo: ## Start everything, apply the examples, show what came of it (ARGS=--exit to leave when all is Ready)
+	@tools/build.sh etcd kube-apiserver kubectl
 	@echo 'demo: compiling (some minutes the first time)'
 	@$(CARGO) build --workspace --bins
 	@$(SANDBOX) demo $(ARGS)
@@ -26,7 +27,7 @@ test: tools lint deny ## Check formatting, lints, dependencies and generated fil
 	@RUST_TEST_THREADS=$(TEST_THREADS) $(SANDBOX) exec -- $(CARGO) test --workspace
 	@echo 'test: all passed'
 
-tools: ## Build etcd, kube-apiserver and kubectl into build/tools (unless KUBEBUILDER_ASSETS has them)
+tools: ## Build etcd, kube-apiserver, kubectl and kube-controller-manager into build/tools (unless KUBEBUILDER_ASSETS has them)
 	@tools/build.sh
 
 generate: ## Write the generated files: crds/, contract/openapi.yaml, the tables in docs/

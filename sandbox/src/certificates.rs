@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-/// The key that signs service account tokens, the server's certificate and the administrator's, in one folder.
+/// The key that signs service account tokens, the server's certificate and those of its clients, in one folder.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     pub(crate) authority: PathBuf,
@@ -18,6 +18,7 @@ pub(crate) struct Certificates {
     pub(crate) service_account_key: PathBuf,
     pub(crate) service_account_public_key: PathBuf,
     pub(crate) administrator: Identity,
+    pub(crate) controllers: Identity,
     pub(crate) authority_pem: String,
 }
 
@@ -58,6 +59,13 @@ impl Certificates {
             .push(DnType::OrganizationName, "system:masters");
         let administrator = sign(administrator, ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
 
+        // The API server has a role for this name.
+        let mut controllers = CertificateParams::default();
+        controllers
+            .distinguished_name
+            .push(DnType::CommonName, "system:kube-controller-manager");
+        let controllers = sign(controllers, ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
+
         let service_account_key = KeyPair::generate()?;
         let write = |name: &str, text: &str| write_private(&folder.join(name), text);
         Ok(Self {
@@ -67,6 +75,7 @@ impl Certificates {
             service_account_key: write("service-account.key", &service_account_key.serialize_pem())?,
             service_account_public_key: write("service-account.pub", &service_account_key.public_key_pem())?,
             administrator,
+            controllers,
             authority_pem,
         })
     }

@@ -1,7 +1,7 @@
-//! A Kubernetes control plane: the real etcd and kube-apiserver, nothing else.
+//! A Kubernetes control plane: the real etcd and kube-apiserver, and on request those controllers that deletion needs.
 //!
-//! There is no controller manager, so nobody creates default service accounts, collects garbage or empties a namespace
-//! that is being deleted.
+//! Without them nobody collects garbage or empties a namespace that is being deleted. Nobody creates default service
+//! accounts either way.
 
 use std::{
     env, fs,
@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::{
     audit::AuditLog,
     certificates::Certificates,
+    controllers::Controllers,
     kubeconfig::{self, Server},
     port::free_port,
     process::{Launch, Process},
@@ -58,6 +59,7 @@ pub struct ControlPlane {
     access: Access,
     server: Server,
     components: Option<Components>,
+    controllers: Option<Controllers>,
     run: Run,
 }
 
@@ -81,13 +83,35 @@ impl ControlPlane {
     /// # Errors
     /// When a component is missing or does not become ready; the message has the end of their logs.
     pub async fn start() -> Result<Self> {
-        let tools = program::tools()?;
         let run = Run::new()?;
         let certificates = Certificates::issue(&run.folder().join("certificates"))?;
+        Self::start_in(&run, &certificates).await
+    }
+
+    /// The same, with the real controllers that empty a namespace that is being deleted and collect garbage.
+    ///
+    /// # Errors
+    /// When a component is missing or does not do its work; the message has the end of its log.
+    pub async fn start_with_controllers() -> Result<Self> {
+        let run = Run::new()?;
+        let certificates = Certificates::issue(&run.folder().join("certificates"))?;
+        let mut control_plane = Self::start_in(&run, &certificates).await?;
+        let kubeconfig = run.folder().join("controllers.kubeconfig");
+        control_plane
+            .server
+            .write_for_identity(&kubeconfig, "controllers", &certificates.controllers)?;
+        let controllers = Controllers::start(&run, &kubeconfig)?;
+        controllers.wait_until_working(&control_plane).await?;
+        control_plane.controllers = Some(controllers);
+        Ok(control_plane)
+    }
+
+    async fn start_in(run: &Run, certificates: &Certificates) -> Result<Self> {
+        let tools = program::tools()?;
         let mut tries = 5;
         loop {
             tries -= 1;
-            match Self::start_on_free_ports(&run, &tools, &certificates).await {
+            match Self::start_on_free_ports(run, &tools, certificates).await {
                 Ok(control_plane) => return Ok(control_plane),
                 // Another process was faster with one of the ports.
                 Err(error) if tries > 0 && format!("{error:#}").contains("address already in use") => {}
@@ -103,7 +127,11 @@ impl ControlPlane {
             authority_pem: certificates.authority_pem.clone(),
         };
         let access = Access {
-            kubeconfig: server.write_for_identity(&run.folder().join("administrator.kubeconfig"), &certificates.administrator)?,
+            kubeconfig: server.write_for_identity(
+                &run.folder().join("administrator.kubeconfig"),
+                "administrator",
+                &certificates.administrator,
+            )?,
             audit_log: run.folder().join("audit.log"),
         };
         let etcd = run.spawn(etcd(tools, &run.subfolder("etcd")?, etcd_port, peer_port))?;
@@ -112,6 +140,7 @@ impl ControlPlane {
             access,
             server,
             components: Some(Components { etcd, api_server }),
+            controllers: None,
             run: run.clone(),
         };
         control_plane.wait_until_ready(START_DEADLINE).await?;
@@ -138,6 +167,7 @@ impl ControlPlane {
             access,
             server,
             components: None,
+            controllers: None,
             run: Run::new()?,
         })
     }
@@ -198,6 +228,17 @@ impl ControlPlane {
     /// When the control plane belongs to another process; start an own one for faults.
     pub fn api_server(&self) -> Result<&Process> {
         Ok(&self.own_components()?.api_server)
+    }
+
+    /// The controllers, to be killed, stopped and restarted.
+    ///
+    /// # Errors
+    /// When there are none; see [`Self::start_with_controllers`].
+    pub fn controllers(&self) -> Result<&Process> {
+        let controllers = self.controllers.as_ref();
+        controllers
+            .map(Controllers::process)
+            .ok_or_else(|| anyhow!("this control plane has no controllers; use ControlPlane::start_with_controllers()"))
     }
 
     fn own_components(&self) -> Result<&Components> {

@@ -36,12 +36,12 @@ impl Server {
         })
     }
 
-    pub(crate) fn write_for_identity(&self, path: &Path, identity: &Identity) -> Result<PathBuf> {
-        let user = json!({
+    pub(crate) fn write_for_identity(&self, path: &Path, user: &str, identity: &Identity) -> Result<PathBuf> {
+        let credentials = json!({
             "client-certificate-data": STANDARD.encode(&identity.certificate),
             "client-key-data": STANDARD.encode(&identity.key),
         });
-        self.write(path, "administrator", &user, "default")
+        self.write(path, user, &credentials, "default")
     }
 
     pub(crate) fn write_for_token(&self, path: &Path, user: &str, token: &str, namespace: &str) -> Result<PathBuf> {

@@ -19,6 +19,7 @@
 mod audit;
 mod certificates;
 mod control_plane;
+mod controllers;
 mod example;
 pub mod kubeconfig;
 pub mod manifests;

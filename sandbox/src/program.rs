@@ -29,6 +29,19 @@ pub fn tools() -> Result<PathBuf> {
     bail!("kube-apiserver and etcd are missing; run `make tools`, or set KUBEBUILDER_ASSETS to the folder that has them")
 }
 
+/// kube-controller-manager: the one beside kube-apiserver, else what `make tools` built. `KUBEBUILDER_ASSETS` often lacks it.
+///
+/// # Errors
+/// When there is none.
+pub fn controller_manager() -> Result<PathBuf> {
+    const NAME: &str = "kube-controller-manager";
+    let candidates = [tools()?.join(NAME), project().join("build/tools").join(NAME)];
+    match candidates.into_iter().find(|candidate| candidate.exists()) {
+        Some(program) => Ok(program),
+        None => bail!("{NAME} is missing; run `make tools`"),
+    }
+}
+
 /// A binary of this workspace, from the folder that this program was built into.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Resource,
-    api::{ListParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use sandbox::{ControlPlane, Manifests, service_account_user, wait_for};
 use serde_json::json;
@@ -157,6 +157,39 @@ async fn data_survives_when_api_server_and_etcd_are_killed_and_restarted() {
     control_plane.wait_until_ready(SOON).await.unwrap();
 
     config_maps.get("kept").await.unwrap();
+}
+
+#[tokio::test]
+async fn with_controllers_a_deleted_namespace_goes_garbage_is_collected_and_each_controller_has_a_name() {
+    let control_plane = ControlPlane::start_with_controllers().await.unwrap();
+    let start = control_plane.audit_log().mark().unwrap();
+    let namespace = control_plane.create_namespace("garbage").await.unwrap();
+    let config_maps: Api<ConfigMap> = Api::namespaced(control_plane.client().await.unwrap(), &namespace);
+    let owner = config_maps
+        .create(&PostParams::default(), &config_map("owner"))
+        .await
+        .unwrap();
+    let mut owned = config_map("owned");
+    owned.metadata.owner_references = owner.owner_ref(&()).map(|owner| vec![owner]);
+    config_maps.create(&PostParams::default(), &owned).await.unwrap();
+
+    config_maps.delete("owner", &DeleteParams::default()).await.unwrap();
+    wait_for("the owned one to be collected", SOON, async || {
+        match config_maps.get_opt("owned").await? {
+            None => Ok(()),
+            Some(_) => anyhow::bail!("it is there"),
+        }
+    })
+    .await
+    .unwrap();
+    let collector = service_account_user("kube-system", "generic-garbage-collector");
+    let writes = control_plane.audit_log().writes_by(&collector, start).unwrap();
+    assert!(
+        writes.iter().any(|write| write.verb == "delete" && write.name == "owned"),
+        "{writes:?}"
+    );
+    assert!(control_plane.controllers().unwrap().pid().is_some());
+    assert!(sandbox::shared().await.controllers().is_err());
 }
 
 #[tokio::test]

@@ -4,15 +4,10 @@ use digital_messaging_contract::account::AuthenticationMethod;
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential, annotation};
 use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::permutations;
-use crate::scene::{Scene, connection, interface, manager_credential, manager_secret, web};
-
-fn with_deletion(mut object: Value, deletion: &str) -> Value {
-    object["spec"]["policy"] = json!({ "deletion": deletion });
-    object
-}
+use crate::scene::{Scene, connection, interface, manager_credential, manager_secret, web, with_deletion};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_takes_connection_outputs_and_interface_away() {

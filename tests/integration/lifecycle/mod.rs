@@ -110,7 +110,7 @@ impl Scene {
     /// Waits until the operator has renewed its lease for so many seconds: it had that long to do something it should not.
     pub async fn time_passes(&self, seconds: i64) {
         let renewed = async || -> Result<Timestamp, String> {
-            let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
+            let leases: Api<Lease> = Api::namespaced(self.client.clone(), self.operator_namespace());
             let lease = leases
                 .get("digital-messaging-operator")
                 .await

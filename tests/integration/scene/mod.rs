@@ -133,7 +133,7 @@ impl Scene {
 
     /// Starts the operator, with metrics of its own.
     pub async fn start_operator(&mut self) {
-        let kubeconfig = sandbox::grant_operator_rights(self.control_plane, &self.namespace)
+        let kubeconfig = sandbox::grant_operator_rights(self.control_plane, self.operator_namespace())
             .await
             .unwrap();
         let file = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
@@ -281,13 +281,23 @@ impl Scene {
     pub async fn eventually<T, E: std::fmt::Display>(&self, what: &str, check: impl AsyncFnMut() -> Result<T, E>) -> T {
         match wait_for(what, DEADLINE, check).await {
             Ok(value) => value,
-            Err(error) => panic!("{error:#}\n{}", evidence::describe(&self.client, &self.namespace).await),
+            Err(error) => panic!("{error:#}\n{}", self.describe().await),
         }
+    }
+
+    /// All objects of ours with their conditions, for the message of a failing test.
+    pub async fn describe(&self) -> String {
+        evidence::describe(&self.client, &self.namespace).await
     }
 
     /// The user that the operator is for the API server.
     pub fn operator_user(&self) -> String {
-        sandbox::service_account_user(&self.namespace, "digital-messaging-operator")
+        sandbox::service_account_user(self.operator_namespace(), "digital-messaging-operator")
+    }
+
+    /// The operator's own namespace: the scene's, unless the test has set another.
+    pub fn operator_namespace(&self) -> &str {
+        &self.settings.namespace
     }
 
     /// The end of the audit log now.

@@ -64,6 +64,12 @@ pub fn connection(name: &str, interface: &str, channel: &Value) -> Value {
     })
 }
 
+/// The same interface or connection, with this `policy.deletion`.
+pub fn with_deletion(mut object: Value, deletion: &str) -> Value {
+    object["spec"]["policy"] = json!({ "deletion": deletion });
+    object
+}
+
 /// A Web Messaging channel.
 pub fn web() -> Value {
     json!({ "webMessaging": { "primaryColor": "#0b5cad" } })

@@ -50,7 +50,10 @@ fn fill(page: &str, measured: impl Fn(&str) -> Option<String>) -> Result<Filled>
     let mut rest = page;
     while let Some((before, marked)) = rest.split_once(BEGIN) {
         let Some((id, after)) = marked.split_once(" -->") else {
-            bail!("a mark of a figure has no end: {BEGIN}{}", marked.lines().next().unwrap_or_default());
+            bail!(
+                "a mark of a figure has no end: {BEGIN}{}",
+                marked.lines().next().unwrap_or_default()
+            );
         };
         let Some((present, after)) = after.split_once(END) else {
             bail!("figure {id} has no {END}");
