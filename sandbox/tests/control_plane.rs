@@ -169,9 +169,9 @@ async fn with_controllers_a_deleted_namespace_goes_garbage_is_collected_and_each
         .create(&PostParams::default(), &config_map("owner"))
         .await
         .unwrap();
-    let mut owned = config_map("owned");
-    owned.metadata.owner_references = owner.owner_ref(&()).map(|owner| vec![owner]);
-    config_maps.create(&PostParams::default(), &owned).await.unwrap();
+    let mut dependant = config_map("owned");
+    dependant.metadata.owner_references = owner.owner_ref(&()).map(|owner| vec![owner]);
+    config_maps.create(&PostParams::default(), &dependant).await.unwrap();
 
     config_maps.delete("owner", &DeleteParams::default()).await.unwrap();
     wait_for("the owned one to be collected", SOON, async || {

@@ -1,5 +1,7 @@
 //! The end of an object: cleans up what it must at the manager, then lets go. The same for all kinds.
 
+use std::time::Duration;
+
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
 use serde::Serialize;
 
@@ -7,17 +9,21 @@ use super::{
     Context, Next, Subject,
     reason::Reason,
     report::{self, Readiness},
-    trouble::{Stop, Trouble},
+    trouble::{Retry, Stop, Trouble},
 };
 use crate::{
-    api::{HasConditions, annotation},
+    api::{ConditionType, HasConditions, annotation},
     desired::node::{Kind, Node},
     kubernetes::finalizer,
 };
 
+/// Least time between two writes that differ only in whom an object waits for.
+const WAIT_PAUSE: Duration = Duration::from_secs(5);
+
 /// Runs `clean_up` and takes the finalizer off once it succeeded; says why as long as it does not.
 ///
-/// The annotation `abandon` skips the cleaning up: the manager is left as it is.
+/// The annotation `abandon` skips the cleaning up of what is at the manager, and leaves that as it is. A credential has
+/// nothing there, and whoever depends on it needs it until the end.
 pub async fn finish<K, S>(
     context: &Context,
     subject: &Subject,
@@ -32,10 +38,11 @@ where
     if !finalizer::is_on(object) {
         return Next::Wait;
     }
-    let abandoned = object
-        .annotations()
-        .get(annotation::ABANDON)
-        .is_some_and(|value| value == "true");
+    let abandoned = subject.node.kind != Kind::Credential
+        && object
+            .annotations()
+            .get(annotation::ABANDON)
+            .is_some_and(|value| value == "true");
     let outcome = if abandoned { Ok(()) } else { clean_up.await };
     let outcome = match outcome {
         Ok(()) => report::keep_finalizer(context, subject, object, false).await,
@@ -46,6 +53,9 @@ where
         Err(Stop::Stale) => Next::Stale,
         Err(Stop::Trouble(trouble)) => {
             let trouble = or_abandon(trouble, subject);
+            if let Some(pause) = before.and_then(|before| pause(before, &trouble, subject, context)) {
+                return Next::After(pause);
+            }
             let mut after = before.cloned().unwrap_or_default();
             report::set_conditions(&mut after, subject.generation, Readiness::Unchanged, Some(&trouble));
             after.set_plan(trouble.plan.as_deref().cloned());
@@ -53,6 +63,19 @@ where
             report::write(context, subject, object, before, &after, next).await
         }
     }
+}
+
+/// Whom an object waits for changes with each one that goes, and there may be thousands: that alone is written at most every
+/// few seconds.
+fn pause(before: &impl HasConditions, trouble: &Trouble, subject: &Subject, context: &Context) -> Option<Duration> {
+    let said = before.condition(ConditionType::Synced)?;
+    let only_whom = trouble.reason == Reason::DependantsRemain
+        && said.reason == trouble.reason.as_str()
+        && said.message != trouble.message
+        && trouble.retry == Retry::OnChange;
+    only_whom
+        .then(|| context.memory.pause_of_count(&subject.node, WAIT_PAUSE))
+        .flatten()
 }
 
 /// Waits for dependants of `kind` that must be cleaned up first.
@@ -86,7 +109,8 @@ fn has_finalizer(node: &Node, context: &Context) -> bool {
 
 /// Trouble with cleaning up, and the way out for when it will never end.
 fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
-    if matches!(trouble.reason, Reason::DependantsRemain | Reason::AwaitingApproval) {
+    let is_way_out = subject.node.kind != Kind::Credential;
+    if !is_way_out || matches!(trouble.reason, Reason::DependantsRemain | Reason::AwaitingApproval) {
         return trouble;
     }
     let message = format!(

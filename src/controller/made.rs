@@ -56,6 +56,18 @@ pub async fn publish(made: MadeSecret<'_>, context: &Context) -> Result<(), Stop
     }
 }
 
+/// Has a Secret that we made for `owner` stay until it is let go, or no longer; its content is what it was.
+///
+/// # Errors
+/// If that cannot be written.
+pub async fn protect(node: &Node, owner: &str, wanted: bool, context: &Context) -> Result<(), Stop> {
+    if let Some((over, left)) = made_secret::protect(&context.kubernetes, node, owner, wanted).await? {
+        let write = OwnWrite { over, left, wake: false };
+        context.mirror.wrote(node.clone(), write);
+    }
+    Ok(())
+}
+
 /// Looks whether the name is free or the Secret ours, before anything is fetched to be put into it.
 ///
 /// # Errors

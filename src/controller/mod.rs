@@ -130,6 +130,17 @@ impl Memory {
         Action::requeue(wait)
     }
 
+    /// How long to wait before a mere count of dependants is written once more; none if it may be now, which is remembered.
+    pub fn pause_of_count(&self, node: &Node, pause: Duration) -> Option<Duration> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = counted.get(node).map_or(pause, Instant::elapsed);
+        if since < pause {
+            return Some(pause.saturating_sub(since));
+        }
+        counted.insert(node.clone(), Instant::now());
+        None
+    }
+
     fn forget(&self, node: &Node) {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);

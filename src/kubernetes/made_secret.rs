@@ -105,6 +105,40 @@ pub async fn publish(kubernetes: &Kubernetes, made: MadeSecret<'_>) -> Result<Pu
     Ok(Published::Done(written.resource_version().unwrap_or_default()))
 }
 
+/// Puts our finalizer on the Secret or takes it off, if it belongs to the object with this reference. Returns the versions
+/// before and after, if it had to write.
+///
+/// # Errors
+/// See [`WriteError`].
+pub async fn protect(
+    kubernetes: &Kubernetes,
+    node: &Node,
+    owner: &str,
+    wanted: bool,
+) -> Result<Option<(String, String)>, WriteError> {
+    let api: Api<Secret> = Api::namespaced(kubernetes.client.clone(), &node.namespace);
+    // Whole, because the rights on Secrets are without `patch`.
+    let present = api.get_opt(&node.name).await;
+    let Some(mut secret) = present.map_err(|error| WriteError::Api(Box::new(error)))? else {
+        return Ok(None);
+    };
+    let is_protected = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    let is_ending = secret.metadata.deletion_timestamp.is_some();
+    if is_protected == wanted || (wanted && is_ending) || !is_owned(&secret.metadata, owner) {
+        return Ok(None);
+    }
+    let over = secret.resource_version().unwrap_or_default();
+    if wanted {
+        secret.finalizers_mut().push(FINALIZER.to_owned());
+    } else {
+        secret.finalizers_mut().retain(|finalizer| finalizer != FINALIZER);
+    }
+    let written = kubernetes
+        .write("secrets", "update", api.replace(&node.name, &PostParams::default(), &secret))
+        .await?;
+    Ok(Some((over, written.resource_version().unwrap_or_default())))
+}
+
 /// Deletes the Secret if it belongs to the object with this reference, and lets it go if it was kept.
 ///
 /// # Errors
@@ -117,19 +151,9 @@ pub async fn delete(kubernetes: &Kubernetes, node: &Node, owner: &str) -> Result
     if !is_owned(&present.metadata, owner) {
         return Ok(());
     }
-    if present.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        let Some(mut secret) = api
-            .get_opt(&node.name)
-            .await
-            .map_err(|error| WriteError::Api(Box::new(error)))?
-        else {
-            return Ok(());
-        };
-        secret.finalizers_mut().retain(|finalizer| finalizer != FINALIZER);
-        let written = kubernetes
-            .write("secrets", "update", api.replace(&node.name, &PostParams::default(), &secret))
-            .await?;
-        present.metadata.resource_version = written.resource_version();
+    let is_protected = present.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    if is_protected && let Some((_, version)) = protect(kubernetes, node, owner, false).await? {
+        present.metadata.resource_version = Some(version);
     }
     let preconditions = Preconditions {
         uid: present.uid(),

@@ -13,6 +13,7 @@
 mod bad_input;
 mod figures;
 mod first_light;
+mod going;
 mod lifecycle;
 mod policy;
 mod scene;

@@ -3,7 +3,10 @@
 use super::proven_key;
 use crate::{
     api::{Deletion, ManagerCredential},
-    controller::{Context, Next, Subject, cleanup, report, trouble::Stop},
+    controller::{
+        Context, Next, Subject, cleanup, report,
+        trouble::{Stop, Trouble},
+    },
     desired::node::Kind,
 };
 
@@ -15,23 +18,40 @@ fn is_needed(subject: &Subject, credential: &ManagerCredential, context: &Contex
     interfaces.finalizers > 0 || interfaces.want_deletion > 0 || (by_default && interfaces.inherit_deletion > 0)
 }
 
-/// Puts the finalizer on or takes it off, as the dependants need it.
+/// Puts the finalizer on or takes it off, as the dependants need it; that of the proven key first. So that is on before
+/// anything is made that must be cleaned up, and never left behind.
 pub(super) async fn keep_finalizer(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<(), Stop> {
     let wanted = is_needed(subject, credential, context);
+    proven_key::protect(subject, wanted, context).await?;
     report::keep_finalizer(context, subject, credential, wanted).await
 }
 
 /// It is being deleted: waits for dependants that must be cleaned up, then lets go.
 pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Next {
     let clean_up = async {
-        let waiting = cleanup::wait_for(Kind::Interface, subject, context);
-        if waiting.is_err() {
-            // They still need the account.
-            let outcome = Box::pin(super::advance(subject, credential, context)).await;
-            super::status::judge(subject, context, &outcome);
-        }
-        waiting?;
-        proven_key::forget(subject, context).await
+        let Err(waiting) = cleanup::wait_for(Kind::Interface, subject, context) else {
+            return proven_key::forget(subject, context).await;
+        };
+        // They still need the account.
+        let outcome = Box::pin(super::advance(subject, credential, context)).await;
+        super::status::judge(subject, context, &outcome);
+        Err(match outcome.err() {
+            Some(account) => tried_again(waiting, account),
+            None => waiting,
+        })
     };
     cleanup::finish(context, subject, credential, credential.status.as_ref(), clean_up).await
+}
+
+/// The wait for dependants, but the account is tried again when the trouble with it says.
+fn tried_again(waiting: Stop, account: Stop) -> Stop {
+    match (waiting, account) {
+        (Stop::Trouble(waiting), Stop::Trouble(account)) => Trouble {
+            retry: account.retry,
+            ..waiting
+        }
+        .into(),
+        (_, Stop::Stale) => Stop::Stale,
+        (waiting, _) => waiting,
+    }
 }

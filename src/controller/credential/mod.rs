@@ -18,7 +18,7 @@ use super::{
     Context, Next, Subject,
     accounts::Proven,
     reason::Reason,
-    trouble::{Stop, Trouble},
+    trouble::{Retry, Stop, Trouble},
 };
 use crate::desired::node::Kind;
 
@@ -43,9 +43,13 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
 }
 
 async fn advance(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<Proven, Stop> {
-    let outcome = use_given_key(subject, credential, context).await;
-    if let Err(Stop::Trouble(_)) = &outcome {
-        proven_key::fall_back(subject, credential, context).await;
+    let mut outcome = use_given_key(subject, credential, context).await;
+    if let Err(Stop::Trouble(given)) = &mut outcome
+        && let Some(retry) = proven_key::fall_back(subject, credential, context).await
+        && given.retry == Retry::OnChange
+    {
+        // What is given waits for a change, but the key that was proven last may only have met an outage.
+        given.retry = retry;
     }
     outcome
 }

@@ -12,7 +12,10 @@ use secrecy::ExposeSecret;
 use super::{prove, validate};
 use crate::{
     api::{ManagerCredential, manager_credential as api},
-    controller::{Context, Subject, made, trouble::Stop},
+    controller::{
+        Context, Subject, made,
+        trouble::{Retry, Stop},
+    },
     desired::facts::proven_key_node,
     kubernetes::{
         finalizer,
@@ -32,9 +35,7 @@ pub(super) async fn keep(
 ) -> Result<(), Stop> {
     let node = proven_key_node(&subject.node);
     let reference = subject.node.reference(&context.installation.name);
-    let kept = finalizer::is_on(credential);
-    let is_kept = context.mirror.output(&node).is_some_and(|meta| finalizer::is_on(&*meta));
-    if kept == is_kept && made::is_untouched(&node, reference.as_str(), print, context) {
+    if made::is_untouched(&node, reference.as_str(), print, context) {
         return Ok(());
     }
     let made = MadeSecret {
@@ -43,20 +44,49 @@ pub(super) async fn keep(
         data: data(access),
         content_hash: print.to_owned(),
         goes_with: credential.owner_ref(&()),
-        kept,
+        kept: finalizer::is_on(credential),
     };
     made::publish(made, context).await
 }
 
-/// Opens the account with the proven key, if there is one and the account is not open.
-pub(super) async fn fall_back(subject: &Subject, credential: &ManagerCredential, context: &Context) {
-    if context.accounts.proven(&subject.node).is_some() || context.mirror.output(&proven_key_node(&subject.node)).is_none() {
-        return;
+/// Has the proven key, if there is one, stay until it is let go, or no longer. Its value is what it was.
+///
+/// # Errors
+/// If that cannot be written.
+pub(super) async fn protect(subject: &Subject, wanted: bool, context: &Context) -> Result<(), Stop> {
+    let node = proven_key_node(&subject.node);
+    let settled = match context.mirror.output(&node) {
+        // A Secret that is being deleted takes no new finalizer.
+        Some(meta) => finalizer::is_on(&*meta) == wanted || (wanted && meta.metadata.deletion_timestamp.is_some()),
+        // Just made, and not shown by the watch yet; or there is none.
+        None => context.mirror.own_write(&node).is_none(),
+    };
+    if settled {
+        return Ok(());
     }
-    match serve_on(subject, credential, context).await {
-        Ok(true) => tracing::info!(object = %subject.node, "serving on with the key that was proven last"),
-        Ok(false) => {}
-        Err(stop) => tracing::debug!(object = %subject.node, ?stop, "the key that was proven last does not work either"),
+    let reference = subject.node.reference(&context.installation.name);
+    made::protect(&node, reference.as_str(), wanted, context).await
+}
+
+/// Opens the account with the proven key, if there is one and the account is not open. Returns when to try again, if that
+/// failed and nothing has to change for it to work.
+pub(super) async fn fall_back(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Option<Retry> {
+    if context.accounts.proven(&subject.node).is_some() || context.mirror.output(&proven_key_node(&subject.node)).is_none() {
+        return None;
+    }
+    let stop = match serve_on(subject, credential, context).await {
+        Ok(true) => {
+            tracing::info!(object = %subject.node, "serving on with the key that was proven last");
+            return None;
+        }
+        Ok(false) => return None,
+        Err(stop) => stop,
+    };
+    tracing::debug!(object = %subject.node, ?stop, "the key that was proven last does not work either");
+    match stop {
+        Stop::Trouble(trouble) => Some(trouble.retry).filter(|retry| *retry != Retry::OnChange),
+        Stop::Stale => Some(Retry::BackOff),
+        Stop::Quiet => None,
     }
 }
 

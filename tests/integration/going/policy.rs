@@ -1,0 +1,55 @@
+//! `policy.deletion` switched just before, or during, the deletion.
+
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
+use messaging_manager::faults::{Fault, Rule};
+use serde_json::json;
+
+use super::{held, scene};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_that_turns_to_orphan_right_before_leaves_everything() {
+    let scene = scene().await;
+    let account = scene.ready_set("Delete", 5).await;
+    let calls = scene.journal.len();
+    for number in 0..5 {
+        let name = format!("web-{number}");
+        scene
+            .patch::<ChannelConnection>(&name, json!({ "spec": { "policy": { "deletion": "Orphan" } } }))
+            .await;
+        scene.ask_to_delete::<ChannelConnection>(&name).await;
+    }
+    for number in 0..5 {
+        scene.gone::<ChannelConnection>(&format!("web-{number}")).await;
+        assert!(scene.secret(&format!("web-{number}-connection")).await.is_some());
+    }
+    assert_eq!(held(&account).await, (1, 5));
+    assert_eq!(scene.manager_writes(calls), Vec::<String>::new());
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_that_turns_to_orphan_while_the_manager_is_away_lets_everything_go() {
+    let scene = scene().await;
+    let account = scene.ready_set("Delete", 2).await;
+    scene.faults.push(Rule::new(Fault::DropRequest));
+    scene.delete_namespace().await;
+    scene.says_why_it_stays::<ChannelConnection>("web-0").await;
+    scene.says_why_it_stays::<ManagerCredential>("acme").await;
+
+    // Once for all that inherit it, and for the one that says it itself.
+    scene
+        .patch::<ManagerCredential>(
+            "acme",
+            json!({ "spec": { "defaults": { "policy": { "deletion": "Orphan" } } } }),
+        )
+        .await;
+    scene.gone::<ChannelConnection>("web-0").await;
+    scene.gone::<ChannelConnection>("web-1").await;
+    scene
+        .patch::<DigitalMessagingInterface>("support", json!({ "spec": { "policy": { "deletion": "Orphan" } } }))
+        .await;
+    scene.namespace_gone().await;
+    scene.faults.clear();
+    assert_eq!(held(&account).await, (1, 2));
+    scene.finish().await;
+}
