@@ -6,11 +6,13 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 SANDBOX := $(BUILT)/sandbox --end-with-parent
 # Tests wait more than they compute.
 TEST_THREADS ?= 8
+# Of `make soak`.
+MINUTES ?= 10
 DENY_VERSION := 0.20.2
 DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools generate figures fmt lint deny clean
+.PHONY: help demo test soak tools generate figures fmt lint deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +28,12 @@ test: tools lint deny ## Check formatting, lints, dependencies and generated fil
 	@$(CARGO) test --workspace --no-run
 	@RUST_TEST_THREADS=$(TEST_THREADS) $(SANDBOX) exec -- $(CARGO) test --workspace
 	@echo 'test: all passed'
+
+soak: ## Take random walks over the real parts for MINUTES=n (10 without); one that fails says how to repeat it
+	@tools/build.sh etcd kube-apiserver
+	@echo 'soak: compiling the tests (some minutes the first time)'
+	@WALK_MINUTES=$(MINUTES) $(CARGO) test -p digital-messaging-operator --test integration \
+		walk::as_many_as_there_is_time_for -- --ignored --nocapture
 
 tools: ## Build etcd, kube-apiserver, kubectl and kube-controller-manager into build/tools (unless KUBEBUILDER_ASSETS has them)
 	@tools/build.sh

@@ -18,3 +18,4 @@ mod lifecycle;
 mod policy;
 mod scene;
 mod schema;
+mod walk;

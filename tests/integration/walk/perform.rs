@@ -1,0 +1,179 @@
+//! Takes the steps of a walk on the real parts.
+
+use std::time::Duration;
+
+use digital_messaging_contract::problem::Code;
+use digital_messaging_operator::api::ChannelConnection;
+use kube::api::DeleteParams;
+use messaging_manager::faults::{Fault, Rule};
+use sandbox::{Credential, ManagerAccount};
+use serde_json::{Value, json};
+
+use super::model::{Action, Declared, Failure, Model};
+use crate::{
+    lifecycle::{channel_secret, one_of_a_mix},
+    scene::{Scene, interface, manager_secret},
+};
+
+/// The real parts of a walk.
+pub struct Stage {
+    pub scene: Scene,
+    pub account: ManagerAccount,
+    /// Connections that are nobody's here, as the manager answered when they were made.
+    pub foreign: Vec<digital_messaging_contract::connection::Connection>,
+    foreign_interface: Option<String>,
+}
+
+/// The name of a slot's connection.
+pub fn name(slot: usize) -> String {
+    format!("mixed-{slot}")
+}
+
+/// The connection of a slot as a user would apply it. Each slot has another channel, some with secrets.
+pub fn manifest(slot: usize, declared: Declared) -> Value {
+    let mut object = one_of_a_mix(slot, "support", "channels");
+    object["spec"]["displayName"] = json!(display_name(slot, declared.name));
+    object["spec"]["policy"] = json!({ "deletion": declared.deletion.as_str() });
+    object
+}
+
+/// What a connection is called at the manager.
+pub fn display_name(slot: usize, name: u32) -> String {
+    format!("Walk {slot} {name}")
+}
+
+pub fn interface_name(name: u32) -> String {
+    format!("Walking {name}")
+}
+
+impl Stage {
+    /// Credential, interface and the channels' secrets are there.
+    pub async fn set() -> Self {
+        let scene = Scene::new().await;
+        let account = scene.ready_credential().await;
+        scene.apply(channel_secret(&scene, "channels")).await;
+        let stage = Self {
+            scene,
+            account,
+            foreign: Vec::new(),
+            foreign_interface: None,
+        };
+        stage.apply_interface(0).await;
+        stage
+    }
+
+    async fn apply_interface(&self, name: u32) {
+        let mut object = interface("support", "acme");
+        object["spec"]["displayName"] = json!(interface_name(name));
+        self.scene.apply(object).await;
+    }
+
+    /// Takes a step; `model` has taken it already.
+    pub async fn perform(&mut self, action: &Action, model: &Model) {
+        use Action as A;
+        match action {
+            A::Create { slot, .. } | A::Rename { slot, .. } | A::Reapply { slot } | A::Switch { slot, .. } => {
+                let declared = model.slots[*slot].declared.unwrap();
+                self.scene.apply(manifest(*slot, declared)).await;
+            }
+            A::Delete { slot } => self.scene.ask_to_delete::<ChannelConnection>(&name(*slot)).await,
+            A::WipeStatus { slot } => self.scene.wipe_status::<ChannelConnection>(&name(*slot)).await,
+            A::DeleteOutputs { slot } => {
+                let outputs = format!("{}-connection", name(*slot));
+                // The operator may not have put it back since the last time.
+                let _ = self.scene.secrets().delete(&outputs, &DeleteParams::default()).await;
+            }
+            A::Drift { slot, name } => self.drift(*slot, *name).await,
+            A::MakeForeign => self.make_foreign().await,
+            A::RenameInterface { name } => self.apply_interface(*name).await,
+            A::RotateKey => self.rotate_key().await,
+            A::RotateChannelSecrets => self.scene.apply(channel_secret(&self.scene, "channels")).await,
+            A::Fail { how, times } => self.scene.faults.push(rule(*how).times(*times)),
+            A::Restart => self.scene.restart_operator().await,
+            A::Crash => {
+                self.scene.crash_operator().await;
+                self.scene.start_operator().await;
+            }
+            A::Leave { crash: true } => self.scene.crash_operator().await,
+            A::Leave { crash: false } => self.scene.stop_operator().await,
+            A::Return => self.scene.start_operator().await,
+        }
+    }
+
+    /// Renames whatever carries the slot's reference. Nothing may be there yet.
+    async fn drift(&self, slot: usize, to: u32) {
+        let ending = self.reference_ending(slot);
+        let held = self.account.connections().await.unwrap();
+        let ours = |it: &&_| is_of(it, &ending);
+        let Some(found) = held.iter().find(ours) else { return };
+        let patch = json!({ "displayName": format!("Drifted {to}") });
+        // Somebody else may be faster: then there is nothing left to change.
+        let _ = self.account.patch_connection(&found.id, &patch).await;
+    }
+
+    /// The end of the external reference of a slot's connection.
+    pub fn reference_ending(&self, slot: usize) -> String {
+        format!("/ChannelConnection/{}/{}", self.scene.namespace, name(slot))
+    }
+
+    async fn make_foreign(&mut self) {
+        if self.foreign_interface.is_none() {
+            let spec =
+                json!({ "displayName": "Foreign", "templateOperator": "dm-template", "baseUrl": "https://acme.example/prweb" });
+            let made = self
+                .account
+                .create_interface(&serde_json::from_value(spec).unwrap())
+                .await
+                .unwrap();
+            self.foreign_interface = Some(made.id);
+        }
+        let number = self.foreign.len();
+        let spec = json!({
+            "interfaceId": self.foreign_interface,
+            "displayName": format!("Foreign {number}"),
+            "externalReference": (number > 0).then(|| format!("somebody/else/{number}")),
+            "channel": { "type": "webMessaging" },
+        });
+        let made = self
+            .account
+            .create_connection(&serde_json::from_value(spec).unwrap())
+            .await
+            .unwrap();
+        self.foreign.push(made.connection);
+    }
+
+    async fn rotate_key(&mut self) {
+        let former = self.account.credential().clone();
+        let issued = self
+            .scene
+            .manager
+            .manager()
+            .credentials()
+            .rotate(&former.manager_id, Duration::from_mins(10))
+            .await
+            .unwrap();
+        self.scene.secret_value(issued.manager_key.expose());
+        let credential = Credential {
+            manager_key: issued.manager_key,
+            ..former
+        };
+        self.account = self.scene.account(&credential);
+        self.scene.apply(manager_secret("acme", &credential)).await;
+    }
+}
+
+/// Whether a connection at the manager carries a reference with this ending.
+pub fn is_of(connection: &digital_messaging_contract::connection::Connection, ending: &str) -> bool {
+    let reference = connection.external_reference.as_deref();
+    reference.is_some_and(|reference| reference.ends_with(ending))
+}
+
+fn rule(how: Failure) -> Rule {
+    Rule::new(match how {
+        Failure::LostReply => Fault::DropReply,
+        Failure::Unavailable => Fault::Problem(Code::Unavailable, None),
+        Failure::TooMany => Fault::Problem(Code::RateLimited, Some(1)),
+        Failure::Late => Fault::Latency(Duration::from_millis(500)),
+        Failure::Silence => Fault::NeverAnswer,
+    })
+}
