@@ -1,12 +1,16 @@
 //! The command line.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 
 use crate::{
     desired::pump::Scope,
-    manager::{transport::HostPolicy, values::Insecure},
+    manager::{
+        transport::{HostPolicy, SystemLookup},
+        values::Insecure,
+    },
     operator::{Settings, default_identity},
     telemetry::logs::LogFormat,
 };
@@ -63,6 +67,11 @@ pub struct Run {
     #[arg(long, env = "ALLOW_PRIVATE_HOSTS")]
     pub allow_private_hosts: bool,
 
+    /// Networks that may be called although they are not public, separated by commas, e.g. 10.20.0.0/16. Narrower than
+    /// --allow-private-hosts, which also opens the way to this machine and to the metadata of the cloud.
+    #[arg(long, env = "ALLOWED_PRIVATE_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
+    pub allowed_private_networks: Vec<IpNet>,
+
     /// Also accept http where https is required. For tests and sandboxes only: keys travel unprotected.
     #[arg(long, env = "ALLOW_INSECURE_ENDPOINTS")]
     pub allow_insecure_endpoints: bool,
@@ -114,12 +123,14 @@ impl Run {
                     .filter(|host| !host.is_empty())
                     .collect(),
                 private: self.allow_private_hosts,
+                networks: self.allowed_private_networks.clone(),
                 insecure: if self.allow_insecure_endpoints {
                     Insecure::Allowed
                 } else {
                     Insecure::Refused
                 },
             },
+            lookup: Arc::new(SystemLookup),
             recheck: self.recheck_interval,
         }
     }
@@ -170,6 +181,7 @@ mod tests {
         let settings = run(&[]).settings("messaging");
         assert_eq!(settings.scope, Scope::Cluster);
         assert_eq!(settings.namespace, "messaging");
+        assert!(settings.hosts.networks.is_empty());
         assert!(!settings.hosts.private && settings.hosts.insecure == Insecure::Refused && settings.hosts.allowed.is_empty());
     }
 
@@ -184,6 +196,7 @@ mod tests {
     fn bad_values_are_refused_with_what_would_be_good() {
         for (flag, value, expected) in [
             ("--installation", "a/b", "a-z"),
+            ("--allowed-private-networks", "10.0.0.0", "CIDR"),
             ("--recheck-interval", "1s", "at least 10s"),
             ("--recheck-interval", "soon", "90s"),
             ("--max-kubernetes-requests", "1", "8"),

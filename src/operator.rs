@@ -23,7 +23,7 @@ use crate::{
         preflight::{self, PreflightError},
         secrets::SecretReader,
     },
-    manager::transport::{HostPolicy, Transport},
+    manager::transport::{HostPolicy, Lookup, Transport},
     telemetry::{health, metrics::Metrics},
 };
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub identity: String,
     /// Which managers may be called.
     pub hosts: HostPolicy,
+    /// How their addresses are found.
+    pub lookup: Arc<dyn Lookup>,
     /// How often something that waits is looked at again although nothing is known to have changed.
     pub recheck: Duration,
 }
@@ -149,7 +151,7 @@ async fn lead(
         kubernetes,
         events,
         installation,
-        transport: Transport::new(settings.hosts),
+        transport: Transport::new(settings.hosts, settings.lookup),
         metrics: metrics.clone(),
         memory: Memory::new(settings.recheck),
     });

@@ -292,16 +292,18 @@ impl Wake {
 }
 
 impl Listener for Wake {
-    fn touched(&self, _account: &AccountKey, touches: &[Touch]) {
-        let Some(accounts) = self.0.upgrade() else { return };
+    fn touched(&self, account: &AccountKey, touches: &[Touch]) {
+        let Some((accounts, holder)) = self.credential(account) else {
+            return;
+        };
         let mut woken = BTreeSet::new();
         for touch in touches {
-            woken.extend(
-                touch
-                    .references
-                    .iter()
-                    .filter_map(|reference| Node::of_reference(&accounts.installation, reference)),
-            );
+            let marked = touch
+                .references
+                .iter()
+                .filter_map(|reference| Node::of_reference(&accounts.installation, reference));
+            // Who writes at this manager can write any mark; it wakes nobody in another namespace.
+            woken.extend(marked.filter(|node| node.namespace == holder.namespace));
             woken.extend(accounts.mirror.interested(&Interest::Id(touch.id.clone())));
             for key in &touch.natural_keys {
                 woken.extend(accounts.mirror.interested(&Interest::NaturalKey(key.clone())));

@@ -14,6 +14,8 @@ pub mod interface;
 pub mod invalid;
 pub mod made;
 pub mod parent;
+#[cfg(test)]
+mod properties;
 pub mod reason;
 pub mod report;
 pub mod trouble;

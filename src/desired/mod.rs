@@ -7,6 +7,8 @@
 pub mod facts;
 pub mod graph;
 pub mod node;
+#[cfg(test)]
+mod properties;
 pub mod pump;
 
 use std::{

@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{api::label, desired::node::Node};
 
@@ -37,6 +37,10 @@ impl SecretData {
     pub fn get(&self, key: &str) -> Option<&SecretString> {
         self.values.get(key)
     }
+
+    fn size(&self) -> usize {
+        self.values.values().map(|value| value.expose_secret().len()).sum()
+    }
 }
 
 /// Why the watch does not show a Secret.
@@ -62,6 +66,8 @@ pub struct SecretReader {
 
 /// Secrets whose values are kept at most; more start over.
 const MAX_CACHED: usize = 1024;
+/// Largest Secret whose values are kept, in bytes. With [`MAX_CACHED`] it bounds the memory that whoever makes Secrets can take.
+const MAX_CACHED_BYTES: usize = 64 * 1024;
 
 impl SecretReader {
     /// A reader.
@@ -93,6 +99,9 @@ impl SecretReader {
             return Ok(None);
         }
         let data = SecretData::of(secret);
+        if data.size() > MAX_CACHED_BYTES {
+            return Ok(Some(data));
+        }
         let mut cache = self.cache();
         if cache.len() >= MAX_CACHED {
             cache.clear();

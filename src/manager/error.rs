@@ -148,13 +148,19 @@ impl Error {
     }
 }
 
-/// Text from elsewhere made safe to show: control characters become spaces, and it has at most `limit` characters.
+/// Text from elsewhere made safe to show: control characters, and those that break lines or turn the order of others around
+/// without being seen, become spaces, and it has at most `limit` characters.
 pub fn one_line(text: &str, limit: usize) -> String {
-    let safe = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let safe = text.chars().map(|c| if is_unsafe(c) { ' ' } else { c });
     if text.chars().nth(limit).is_none() {
         return safe.collect();
     }
     safe.take(limit.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -164,6 +170,7 @@ mod tests {
     #[test]
     fn text_from_elsewhere_is_one_line_of_bounded_length() {
         assert_eq!(one_line("a\nb\u{1b}[31m", 20), "a b [31m");
+        assert_eq!(one_line("a\u{2028}b\u{202e}c\u{feff}", 20), "a b c ");
         assert_eq!(one_line("abcd", 4), "abcd");
         assert_eq!(one_line("äöüß!", 4), "äöü…");
     }

@@ -49,6 +49,61 @@ impl Serialize for RemoteId {
     }
 }
 
+/// What names an account at a manager: it travels in a header or a token, and is part of what `status.account` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagerId(String);
+
+impl ManagerId {
+    /// The ID as text.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl FromStr for ManagerId {
+    type Err = InvalidValue;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidValue> {
+        let sendable = raw.chars().all(|c| c.is_ascii_graphic() && c != '/');
+        if (1..=128).contains(&raw.len()) && sendable {
+            Ok(Self(raw.to_owned()))
+        } else {
+            Err(InvalidValue(
+                "must have 1 to 128 visible ASCII characters without spaces and slashes".to_owned(),
+            ))
+        }
+    }
+}
+
+/// Longest Manager Key, in bytes: what a header can carry anywhere.
+const MAX_KEY: usize = 4096;
+
+/// Checks a Manager Key that travels in a header as it is.
+///
+/// # Errors
+/// If it has other characters than visible ASCII, or too many of them.
+pub fn check_sent_key(key: &str) -> Result<(), InvalidValue> {
+    if key.len() <= MAX_KEY && key.chars().all(|c| c.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(InvalidValue(format!(
+            "must have at most {MAX_KEY} visible ASCII characters without spaces: as an API key it is sent in a header"
+        )))
+    }
+}
+
+/// Checks a Manager Key that only signs.
+///
+/// # Errors
+/// If it is too long to be one.
+pub fn check_signing_key(key: &str) -> Result<(), InvalidValue> {
+    if key.len() <= MAX_KEY {
+        Ok(())
+    } else {
+        Err(InvalidValue(format!("must have at most {MAX_KEY} bytes")))
+    }
+}
+
 /// Phone number in E.164: `+` and 7 to 15 digits, no leading zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PhoneNumber(String);
@@ -111,10 +166,12 @@ impl WebUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidValue("must not contain a query ('?') or a fragment ('#')".to_owned()));
         }
-        if url.host().is_none() {
-            return Err(InvalidValue("must contain a host".to_owned()));
+        match url.host_str() {
+            None | Some("") => Err(InvalidValue("must contain a host".to_owned())),
+            // The same host by another name: whoever compares names must not see two.
+            Some(host) if host.ends_with('.') => Err(InvalidValue("must not have a dot at the end of its host".to_owned())),
+            Some(_) => Ok(Self(url)),
         }
-        Ok(Self(url))
     }
 
     /// The URL without a trailing slash.
@@ -125,6 +182,11 @@ impl WebUrl {
     /// Scheme, host and port, as in the `Origin` header.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
+    }
+
+    /// The path, without a trailing slash; empty for the root.
+    pub fn path(&self) -> &str {
+        self.0.path().trim_end_matches('/')
     }
 
     /// Host name or address, without brackets.
@@ -200,6 +262,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_in_a_header_breaks_no_line() {
+        assert!("mgr-1.a~b".parse::<ManagerId>().is_ok());
+        for bad in ["", "a b", "a/b", "a\r\nx: y", "a\u{1b}[31m", "ä", &"x".repeat(129)] {
+            assert!(bad.parse::<ManagerId>().is_err(), "{bad}");
+        }
+        assert!(check_sent_key("mk_0123+/=").is_ok());
+        for bad in ["a b", "a\r\nx: y", "a\nb", "a\0b", "ä", &"x".repeat(MAX_KEY + 1)] {
+            assert!(check_sent_key(bad).is_err(), "{bad}");
+        }
+        assert!(check_signing_key("any text\nat all: ä").is_ok());
+        assert!(check_signing_key(&"x".repeat(MAX_KEY + 1)).is_err());
+    }
+
+    #[test]
     fn urls_are_https_unless_allowed() {
         assert_eq!(
             WebUrl::parse("https://a.example/x/", Insecure::Refused).unwrap().as_str(),
@@ -219,6 +295,7 @@ mod tests {
             "https://a.example/#x",
             "a.example",
             "https://",
+            "https://a.example./",
         ] {
             assert!(WebUrl::parse(bad, Insecure::Allowed).is_err(), "{bad}");
         }

@@ -84,7 +84,8 @@ pub fn plan(
             fields: vec!["/channel".to_owned()],
         });
     }
-    let mut changes = difference::changes(&wanted, &difference::tree(&observed.settings), desired.owned);
+    let present = difference::tree(&observed.settings);
+    let mut changes = difference::changes(&wanted, &present, desired.owned);
     super::refuse_unwanted(&changes, only_if_equal, capabilities)?;
     let drift = !changes.is_empty() && desired.applied == Some(intent.hash.as_str());
     // `Match` promises to change nothing. Secrets cannot be compared, so they are taken to be the same.
@@ -99,7 +100,7 @@ pub fn plan(
     changes.extend(claim.clone());
     let write = (!changes.is_empty()).then(|| ConnectionWrite::Update {
         settings: desired.settings.clone(),
-        cleared: difference::cleared(&wanted, desired.owned),
+        cleared: difference::cleared(&wanted, &present, desired.owned),
         secrets: secrets.cloned(),
         mark: claim.map(|_| desired.mark.clone()),
         observed,

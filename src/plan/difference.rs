@@ -41,7 +41,7 @@ pub fn changes(desired: &Value, observed: &Value, owned: &[String]) -> Vec<Chang
             });
         }
     });
-    changes.extend(cleared(desired, owned).into_iter().map(|field| Change {
+    changes.extend(cleared(desired, observed, owned).into_iter().map(|field| Change {
         from: observed.pointer(&field).map(show),
         field,
         to: None,
@@ -50,11 +50,16 @@ pub fn changes(desired: &Value, observed: &Value, owned: &[String]) -> Vec<Chang
     changes
 }
 
-/// Fields that we set once and that are no longer desired.
-pub fn cleared(desired: &Value, owned: &[String]) -> Vec<String> {
+/// Fields that we set once and that are no longer desired. What is owned is read from a status, which others may have
+/// written: only what is a single setting at the manager can be cleared, not a whole branch, nor what is no setting at all.
+pub fn cleared(desired: &Value, observed: &Value, owned: &[String]) -> Vec<String> {
+    let is_set = |pointer: &str| {
+        let present = observed.pointer(pointer);
+        present.is_some_and(|value| !value.is_object() && !value.is_null())
+    };
     owned
         .iter()
-        .filter(|pointer| desired.pointer(pointer).is_none())
+        .filter(|pointer| desired.pointer(pointer).is_none() && is_set(pointer))
         .cloned()
         .collect()
 }

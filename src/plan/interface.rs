@@ -52,14 +52,15 @@ pub fn plan(
         Holding::Held(observed) => (observed, false),
         Holding::ToAdopt { target, only_if_equal } => (target, only_if_equal),
     };
-    let mut changes = difference::changes(&wanted, &difference::tree(&observed.settings), desired.owned);
+    let present = difference::tree(&observed.settings);
+    let mut changes = difference::changes(&wanted, &present, desired.owned);
     super::refuse_unwanted(&changes, only_if_equal, capabilities)?;
     let drift = !changes.is_empty() && desired.applied == Some(intent.hash.as_str());
     let claim = super::claim_change(desired.mark, &observed.claim);
     changes.extend(claim.clone());
     let write = (!changes.is_empty()).then(|| InterfaceWrite::Update {
         settings: desired.settings.clone(),
-        cleared: difference::cleared(&wanted, desired.owned),
+        cleared: difference::cleared(&wanted, &present, desired.owned),
         mark: claim.map(|_| desired.mark.clone()),
         observed,
     });

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     api::{
-        AdoptionKey, AdoptionMode, ChannelConnection, DigitalMessagingInterface, EffectivePolicy, Management, annotation,
+        AdoptionKey, AdoptionMode, ChannelConnection, DigitalMessagingInterface, EffectivePolicy, Management, Policy, annotation,
         connection::SentSecrets,
     },
     controller::{
@@ -106,11 +106,12 @@ pub(super) async fn references(subject: &Subject, connection: &ChannelConnection
         return Err(Trouble::new(Reason::InterfaceNotReady, message).into());
     };
     let session = parent::session(&credential_node, context, !settled)?;
-    let interface_id = remote_interface(&interface, &interface_node, &session, context, settled)?;
+    let defaults = credential.spec.default_policy();
+    let interface_id = remote_interface(&interface, &interface_node, &session, defaults, context, settled)?;
     let secrets = secrets(subject, connection, context).await?;
     let support = support(&credential_node, connection, context);
     Ok(References {
-        policy: connection.spec.policy(&credential.spec.default_policy()),
+        policy: connection.spec.policy(&defaults),
         mark: Mark {
             reference: subject.node.reference(&context.installation.name),
             claimant: subject.uid.clone(),
@@ -118,17 +119,19 @@ pub(super) async fn references(subject: &Subject, connection: &ChannelConnection
         interface: interface_id,
         support,
         secrets,
-        targets: targets(connection, &subject.node, &session, context),
+        targets: targets(connection, &subject.node, &session, defaults, context),
         parents_stay: parent::stays(&*interface) && parent::stays(&*credential),
         session,
     })
 }
 
-/// The interface at the manager: the one that carries its mark, or the one it observes.
+/// The interface at the manager: the one that carries its mark, or the one it observes. Of any other the status alone proves
+/// nothing: whoever may write it could have connections assigned to interfaces of others.
 fn remote_interface(
     interface: &DigitalMessagingInterface,
     node: &Node,
     session: &Session,
+    defaults: Policy,
     context: &Context,
     settled: bool,
 ) -> Result<RemoteId, Stop> {
@@ -136,7 +139,8 @@ fn remote_interface(
     let marked = mirror.interface_by_reference(node.reference(&context.installation.name).as_str());
     let observed = || {
         let status = interface.status.as_ref()?;
-        let ours = status.account.as_deref() == Some(session.account().as_str());
+        let looks_only = interface.spec.policy(&defaults).management == Management::Observe;
+        let ours = looks_only && status.account.as_deref() == Some(session.account().as_str());
         mirror.interface(&status.id.as_ref().filter(|_| ours)?.parse().ok()?)
     };
     match marked.or_else(observed) {
@@ -219,7 +223,7 @@ fn support(credential: &Node, connection: &ChannelConnection, context: &Context)
 }
 
 /// A target that does not exist yet holds nothing up: two connections may switch to each other.
-fn targets(connection: &ChannelConnection, node: &Node, session: &Session, context: &Context) -> Targets {
+fn targets(connection: &ChannelConnection, node: &Node, session: &Session, defaults: Policy, context: &Context) -> Targets {
     let mirror = session.mirror();
     let mut targets = Targets::default();
     for target in connection.spec.channel.switch_targets() {
@@ -228,7 +232,9 @@ fn targets(connection: &ChannelConnection, node: &Node, session: &Session, conte
         let observed = || {
             let target = context.mirror.connection(&target_node)?;
             let status = target.status.as_ref()?;
-            mirror.connection(&status.id.as_ref()?.parse().ok()?)
+            let looks_only = target.spec.policy(&defaults).management == Management::Observe;
+            let ours = looks_only && status.account.as_deref() == Some(session.account().as_str());
+            mirror.connection(&status.id.as_ref().filter(|_| ours)?.parse().ok()?)
         };
         match marked.or_else(observed) {
             Some(found) => drop(targets.found.insert(target.name.clone(), found.id.clone())),

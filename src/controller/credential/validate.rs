@@ -14,21 +14,26 @@ use crate::{
     kubernetes::secrets::SecretData,
     manager::{
         connect::{Access, AccountKey},
-        transport::{HostPolicy, TlsMaterial},
-        values::{Insecure, WebUrl},
+        transport::{TlsMaterial, Transport},
+        values::{Insecure, InvalidValue, ManagerId, WebUrl, check_sent_key, check_signing_key},
     },
 };
 
 pub(super) fn access(credential: &ManagerCredential, secret: &SecretData, context: &Context) -> Result<Access, Stop> {
-    let endpoint = endpoint(credential, context.transport.policy())?;
+    let endpoint = endpoint(credential, &context.transport)?;
     let name = &credential.spec.authentication.secret_ref.name;
-    let manager_id = value(secret, name, api::SECRET_MANAGER_ID)?.expose_secret().to_owned();
-    let sendable = (1..=128).contains(&manager_id.len()) && manager_id.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    if !sendable {
-        let message =
-            format!("key managerId of Secret {name} must have 1 to 128 visible ASCII characters without spaces and slashes");
-        return Err(Trouble::new(Reason::SecretKeyMissing, message).into());
-    }
+    let wrong =
+        |key: &str, error: InvalidValue| Trouble::new(Reason::SecretKeyMissing, format!("key {key} of Secret {name} {error}"));
+    let manager_id: ManagerId = value(secret, name, api::SECRET_MANAGER_ID)?
+        .expose_secret()
+        .parse()
+        .map_err(|error| wrong(api::SECRET_MANAGER_ID, error))?;
+    let (method, check_key): (_, fn(&str) -> _) = match credential.spec.authentication.method {
+        api::AuthenticationMethod::Jwt => (AuthenticationMethod::Jwt, check_signing_key),
+        api::AuthenticationMethod::ApiKey => (AuthenticationMethod::ApiKey, check_sent_key),
+    };
+    let manager_key = value(secret, name, api::SECRET_MANAGER_KEY)?.clone();
+    check_key(manager_key.expose_secret()).map_err(|error| wrong(api::SECRET_MANAGER_KEY, error))?;
     let client = match (secret.get(api::SECRET_CLIENT_CERTIFICATE), secret.get(api::SECRET_CLIENT_KEY)) {
         (None, None) => None,
         (Some(certificate), Some(key)) => Some((certificate.expose_secret().to_owned(), key.clone())),
@@ -37,12 +42,9 @@ pub(super) fn access(credential: &ManagerCredential, secret: &SecretData, contex
     };
     Ok(Access {
         endpoint,
-        method: match credential.spec.authentication.method {
-            api::AuthenticationMethod::Jwt => AuthenticationMethod::Jwt,
-            api::AuthenticationMethod::ApiKey => AuthenticationMethod::ApiKey,
-        },
-        manager_id,
-        manager_key: value(secret, name, api::SECRET_MANAGER_KEY)?.clone(),
+        method,
+        manager_id: manager_id.into_string(),
+        manager_key,
         tls: TlsMaterial {
             ca: secret.get(api::SECRET_CA_CERTIFICATE).map(|ca| ca.expose_secret().to_owned()),
             client,
@@ -57,10 +59,11 @@ fn half_a_pair(name: &str, there: &str, missing: &str) -> Trouble {
     )
 }
 
-fn endpoint(credential: &ManagerCredential, policy: &HostPolicy) -> Result<WebUrl, Trouble> {
+fn endpoint(credential: &ManagerCredential, transport: &Transport) -> Result<WebUrl, Trouble> {
     let api::Manager::DigitalMessaging(manager) = &credential.spec.manager;
-    let parsed = WebUrl::parse(&manager.endpoint, policy.insecure).map_err(|error| {
-        let is_http = policy.insecure == Insecure::Refused && WebUrl::parse(&manager.endpoint, Insecure::Allowed).is_ok();
+    let insecure = transport.policy().insecure;
+    let parsed = WebUrl::parse(&manager.endpoint, insecure).map_err(|error| {
+        let is_http = insecure == Insecure::Refused && WebUrl::parse(&manager.endpoint, Insecure::Allowed).is_ok();
         let reason = if is_http {
             Reason::InsecureEndpoint
         } else {
@@ -68,7 +71,7 @@ fn endpoint(credential: &ManagerCredential, policy: &HostPolicy) -> Result<WebUr
         };
         Trouble::new(reason, format!("spec.manager.digitalMessaging.endpoint {error}"))
     })?;
-    policy.check(&parsed).map_err(|error| {
+    transport.check(&parsed).map_err(|error| {
         Trouble::new(
             Reason::HostNotAllowed,
             format!("spec.manager.digitalMessaging.endpoint: {error}"),

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::manager::{
     connect::Access,
-    error::{AuthenticationFault, ClaimedBy, Class, Error, Outage},
-    transport::{Answer, exchange},
+    error::{AuthenticationFault, ClaimedBy, Class, Error, Outage, one_line},
+    transport::{Answer, Bounds, MAX_LIST, MAX_OBJECT, exchange},
     write::Fence,
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Call {
     body: Option<Value>,
     if_match: Option<u64>,
     fence: Option<Fence>,
-    wait: Duration,
+    bounds: Bounds,
 }
 
 impl Call {
@@ -37,7 +37,10 @@ impl Call {
             body: None,
             if_match: None,
             fence: None,
-            wait: Duration::ZERO,
+            bounds: Bounds {
+                wait: Duration::ZERO,
+                body: MAX_OBJECT,
+            },
         }
     }
 
@@ -66,8 +69,24 @@ impl Call {
     }
 
     pub(super) fn waiting(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+        self.bounds.wait = wait;
         self
+    }
+
+    /// The answer lists objects.
+    pub(super) fn listing(mut self) -> Self {
+        self.bounds.body = MAX_LIST;
+        self
+    }
+
+    /// The secrets in the body.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let secrets = self.body.as_ref().and_then(|body| body.get("secrets"));
+        secrets
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, secret)| secret.as_str())
     }
 }
 
@@ -126,13 +145,17 @@ impl Caller {
     }
 
     async fn send(&self, call: Call) -> Result<Answer, Error> {
-        let wait = call.wait;
+        let bounds = call.bounds;
+        let mut sent: Vec<String> = call.secrets().map(str::to_owned).collect();
         let request = self.request(call)?;
-        let answer = exchange(&self.client, request, wait).await?;
+        let authorization = request.headers().get(header::AUTHORIZATION);
+        let token = authorization.and_then(|value| value.to_str().ok()?.split_once(' '));
+        sent.extend(token.map(|(_, token)| token.to_owned()));
+        let answer = exchange(&self.client, request, bounds).await?;
         if answer.status.is_success() {
             Ok(answer)
         } else {
-            Err(failure(&answer))
+            Err(failure(&answer, &sent))
         }
     }
 
@@ -215,16 +238,23 @@ impl Caller {
 
 /// What a failed answer means. Only a problem of the contract is believed: a 404 from something in between that
 /// does not know the path must never look like a connection that is gone.
-fn failure(answer: &Answer) -> Error {
+///
+/// What was `sent` of secrets is taken out of the words: a manager that repeats it must not get it into a status.
+fn failure(answer: &Answer, sent: &[String]) -> Error {
     let retry_after = retry_after(&answer.headers);
-    let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
+    let Ok(mut problem) = serde_json::from_slice::<Problem>(&answer.body) else {
         return unexplained(answer, retry_after);
     };
+    problem.errors.truncate(MAX_FIELDS);
+    for error in &mut problem.errors {
+        error.pointer = one_line(&without(&error.pointer, sent), 256);
+    }
     let message = match (&problem.detail, problem.errors.as_slice()) {
         (_, [first, ..]) => format!("{}: {}", first.pointer.clone(), first.detail),
         (Some(detail), []) => detail.clone(),
         (None, []) => problem.title.clone(),
     };
+    let message = without(&message, sent);
     let field = || problem.errors.first().map(|error| error.pointer.clone());
     let code: Option<Code> = serde_json::from_value(Value::String(problem.code.clone())).ok();
     let Some(code) = code else {
@@ -270,6 +300,18 @@ fn failure(answer: &Answer) -> Error {
     Error::new(class, message)
 }
 
+/// Fields that a refusal names at most.
+const MAX_FIELDS: usize = 20;
+
+/// A text without the secrets in it. What is shorter than a secret can be stays: it would be found in any text.
+fn without(text: &str, secrets: &[String]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| secret.len() >= 4) {
+        text = text.replace(secret.as_str(), "[secret]");
+    }
+    text
+}
+
 /// A failure without a problem of the contract: only the status is known.
 fn unexplained(answer: &Answer, retry_after: Option<Duration>) -> Error {
     let status = answer.status;
@@ -311,7 +353,7 @@ fn content_type(headers: &HeaderMap) -> String {
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("no content type");
-    crate::manager::error::one_line(value, 64)
+    one_line(value, 64)
 }
 
 /// `Retry-After` as seconds or as a date, at most an hour.

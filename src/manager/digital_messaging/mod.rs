@@ -4,6 +4,9 @@
 //! port's types and back. What is left here is which call serves which purpose.
 
 mod call;
+mod items;
+#[cfg(test)]
+mod properties;
 mod translate;
 
 use std::{sync::Arc, time::Duration};
@@ -24,9 +27,16 @@ use super::{
     write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
 };
 use call::{Call, Caller};
+use items::{Changes, Page, Skipped};
 
 /// Objects of one account that are read at most; a manager that goes on for ever is broken or hostile.
-const MAX_OBJECTS: usize = 200_000;
+const MAX_OBJECTS: usize = 100_000;
+/// Pages of one list that are read at most: a manager may make them as small as it likes, but not empty for ever.
+const MAX_PAGES: usize = 5_000;
+/// Bytes of one list that are read at most.
+const MAX_WALK: usize = 128 * 1024 * 1024;
+/// Longest cursor: it travels in a URL.
+const MAX_CURSOR: usize = 2048;
 
 static CAPABILITIES: Capabilities = Capabilities {
     replace_only: &[
@@ -54,45 +64,64 @@ impl DigitalMessaging {
         }
     }
 
-    async fn walk<T>(&self, path: &str, mut found: impl FnMut(T) -> Result<(), Error>) -> Result<u64, Error>
+    async fn walk<T>(&self, path: &str, mut found: impl FnMut(T, &mut Skipped) -> Result<(), Error>) -> Result<u64, Error>
     where
         T: DeserializeOwned,
     {
         let mut cursor: Option<String> = None;
         let mut start = None;
-        loop {
-            let mut call = Call::get(path).query("limit", contract::change::MAX_PAGE.to_string());
+        let mut bytes = 0_usize;
+        let mut skipped = Skipped::default();
+        for _ in 0..MAX_PAGES {
+            let mut call = Call::get(path)
+                .query("limit", contract::change::MAX_PAGE.to_string())
+                .listing();
             if let Some(cursor) = &cursor {
                 call = call.query("cursor", cursor.clone());
             }
-            // Items one by one: a single one that this version does not understand must not hide all others.
-            let page: contract::change::Page<serde_json::Value> = self.caller.json(call).await?;
+            let page: Page = self.caller.json(call).await?;
             start.get_or_insert(page.revision);
-            for item in page.items {
-                match serde_json::from_value(item) {
-                    Ok(item) => found(item)?,
-                    Err(error) => {
-                        tracing::warn!(%error, path, "the manager lists an object that this version does not understand; skipped");
-                    }
+            bytes = bytes.saturating_add(page.items.bytes());
+            if bytes > MAX_WALK {
+                return Err(unexpected("the manager's list is larger than this operator reads"));
+            }
+            for item in page.items.read() {
+                match item {
+                    Ok(item) => found(item, &mut skipped)?,
+                    Err(error) => skipped.add(error),
                 }
             }
             match page.next_cursor {
-                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
-                Some(_) => return Err(unexpected("the manager's list does not advance")),
-                None => return Ok(start.unwrap_or_default()),
+                Some(next) if cursor.as_ref() == Some(&next) || next.len() > MAX_CURSOR => {
+                    return Err(unexpected("the manager's list does not advance"));
+                }
+                Some(next) => cursor = Some(next),
+                None => {
+                    skipped.tell(path);
+                    return Ok(start.unwrap_or_default());
+                }
             }
         }
+        Err(unexpected("the manager's list has more pages than this operator reads"))
     }
 
     async fn snapshot(&self) -> Result<Observation, Error> {
         let mut objects = Vec::new();
         let next = self
-            .walk::<contract::interface::Interface>("/v1/interfaces", |wire| {
-                push(&mut objects, translate::interface(wire).map(ObservedObject::Interface))
+            .walk::<contract::interface::Interface>("/v1/interfaces", |wire, skipped| {
+                push(
+                    &mut objects,
+                    skipped,
+                    translate::interface(wire).map(ObservedObject::Interface),
+                )
             })
             .await?;
-        self.walk::<contract::connection::Connection>("/v1/connections", |wire| {
-            push(&mut objects, translate::connection(wire).map(ObservedObject::Connection))
+        self.walk::<contract::connection::Connection>("/v1/connections", |wire, skipped| {
+            push(
+                &mut objects,
+                skipped,
+                translate::connection(wire).map(ObservedObject::Connection),
+            )
         })
         .await?;
         Ok(Observation::Snapshot {
@@ -106,35 +135,34 @@ impl DigitalMessaging {
         let call = Call::get("/v1/changes")
             .query("since", since.0.to_string())
             .query("wait", wait.as_secs().to_string())
-            .waiting(wait);
+            .waiting(wait)
+            .listing();
         let answer: Changes = match self.caller.json(call).await {
             Ok(answer) => answer,
             Err(Error { class: Class::Stale, .. }) => return Ok(Observation::Expired),
             Err(error) => return Err(error),
         };
-        let mut changes = Vec::with_capacity(answer.items.len());
-        for item in answer.items {
-            let change = match serde_json::from_value::<contract::change::Change>(item) {
-                Ok(contract::change::Change::Interface(wire)) => {
+        let (mut changes, mut skipped) = (Vec::new(), Skipped::default());
+        for item in answer.items.read::<contract::change::Change>() {
+            let change = item.and_then(|change| match change {
+                contract::change::Change::Interface(wire) => {
                     translate::interface(wire).map(|it| ObservedChange::Present(ObservedObject::Interface(it)))
                 }
-                Ok(contract::change::Change::Connection(wire)) => {
+                contract::change::Change::Connection(wire) => {
                     translate::connection(wire).map(|it| ObservedChange::Present(ObservedObject::Connection(it)))
                 }
-                Ok(contract::change::Change::Deleted(tombstone)) => tombstone
+                contract::change::Change::Deleted(tombstone) => tombstone
                     .id
                     .parse()
                     .map(ObservedChange::Gone)
                     .map_err(|error| unexpected(&format!("an ID of the manager: {error}"))),
-                Err(error) => Err(unexpected(&format!(
-                    "a change that this version does not understand: {error}"
-                ))),
-            };
+            });
             match change {
                 Ok(change) => changes.push(change),
-                Err(error) => tracing::warn!(%error, "a change at the manager is skipped"),
+                Err(error) => skipped.add(error),
             }
         }
+        skipped.tell("/v1/changes");
         Ok(Observation::Delta {
             changes,
             next: Cursor(answer.next),
@@ -195,14 +223,7 @@ impl DigitalMessaging {
     }
 }
 
-/// `contract::change::Changes`, its items still raw.
-#[derive(serde::Deserialize)]
-struct Changes {
-    items: Vec<serde_json::Value>,
-    next: u64,
-}
-
-fn push(objects: &mut Vec<ObservedObject>, object: Result<ObservedObject, Error>) -> Result<(), Error> {
+fn push(objects: &mut Vec<ObservedObject>, skipped: &mut Skipped, object: Result<ObservedObject, Error>) -> Result<(), Error> {
     match object {
         Ok(_) if objects.len() >= MAX_OBJECTS => Err(unexpected("the manager lists more objects than this operator reads")),
         Ok(object) => {
@@ -210,7 +231,7 @@ fn push(objects: &mut Vec<ObservedObject>, object: Result<ObservedObject, Error>
             Ok(())
         }
         Err(error) => {
-            tracing::warn!(%error, "the manager lists an object with a value that this version does not understand; skipped");
+            skipped.add(error);
             Ok(())
         }
     }

@@ -21,7 +21,7 @@ use crate::scene::{Scene, assert_not_ready};
 #[case::conflict(Fault::Problem(Code::NaturalKeyClaimed, None), Reason::UnexpectedResponse, "endpoint")]
 #[case::invalid(Fault::Problem(Code::ValidationFailed, None), Reason::UnexpectedResponse, "endpoint")]
 #[case::a_page_of_html(Fault::Html, Reason::UnexpectedResponse, "text/html")]
-#[case::far_too_much(Fault::OversizedBody(17 * 1024 * 1024), Reason::UnexpectedResponse, "larger than 16 MiB")]
+#[case::far_too_much(Fault::OversizedBody(2 * 1024 * 1024), Reason::UnexpectedResponse, "larger than 1 MiB")]
 #[case::a_redirect(Fault::Redirect("https://elsewhere.example/".to_owned()), Reason::UnexpectedResponse, "put the final address into the endpoint")]
 #[case::half_an_answer(Fault::TruncateBody, Reason::ManagerUnreachable, "cannot reach the manager")]
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,10 @@ use digital_messaging_operator::{
     api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
     desired::pump::Scope,
     kubernetes::client,
-    manager::{transport::HostPolicy, values::Insecure},
+    manager::{
+        transport::{HostPolicy, SystemLookup},
+        values::Insecure,
+    },
     operator::{self, RunError, Settings},
     telemetry::metrics::Metrics,
 };
@@ -109,8 +112,10 @@ impl Scene {
             hosts: HostPolicy {
                 allowed: vec![],
                 private: true,
+                networks: vec![],
                 insecure: Insecure::Allowed,
             },
+            lookup: Arc::new(SystemLookup),
             recheck: Duration::from_mins(10),
         };
         operator(&mut settings);
