@@ -25,15 +25,13 @@ pub enum InstallationError {
         #[source]
         source: Box<kube::Error>,
     },
-    /// It lacks a key.
+    /// It lacks the name of the installation, by which the manager knows what is ours.
     #[error(
-        "Secret {SECRET} in namespace {namespace} lacks key {key}; restore it from a backup, or delete the Secret to start over"
+        "Secret {SECRET} in namespace {namespace} lacks key {NAME}; restore it from a backup, or delete the Secret to start over"
     )]
-    Incomplete {
+    Nameless {
         /// Own namespace.
         namespace: String,
-        /// The key.
-        key: &'static str,
     },
 }
 
@@ -99,30 +97,52 @@ pub async fn load(client: &Client, namespace: &str, name: Option<&str>) -> Resul
             Err(error) => return Err(failed(error)),
         },
     };
-    let value = |key: &'static str| {
-        let value = secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get(key))
-            .map(|value| value.0.clone());
-        value.filter(|value| !value.is_empty()).ok_or(InstallationError::Incomplete {
-            namespace: namespace.to_owned(),
-            key,
-        })
-    };
-    let stored = String::from_utf8(value(NAME)?).map_err(|_| InstallationError::Incomplete {
+    let nameless = || InstallationError::Nameless {
         namespace: namespace.to_owned(),
-        key: NAME,
-    })?;
+    };
+    let stored = value(&secret, NAME).ok_or_else(nameless)?;
+    let stored = String::from_utf8(stored.to_vec()).map_err(|_| nameless())?;
+    let key = match value(&secret, KEY) {
+        Some(key) => key.to_vec(),
+        None => renew_key(&api, secret).await.map_err(failed)?,
+    };
     Ok(Installation {
         name: name.map_or(stored, str::to_owned),
-        fingerprint: Fingerprint::new(&value(KEY)?),
+        fingerprint: Fingerprint::new(&key),
     })
 }
 
-fn fresh() -> Secret {
+fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
+    let value = secret.data.as_ref()?.get(key)?;
+    Some(value.0.as_slice()).filter(|value| !value.is_empty())
+}
+
+/// The key can be done without: fingerprints by another one count as unknown, and are made anew from what has not changed.
+async fn renew_key(api: &Api<Secret>, mut secret: Secret) -> kube::Result<Vec<u8>> {
+    tracing::warn!("Secret {SECRET} lacks key {KEY}; a new one is made");
+    let key = random_key();
+    secret
+        .data
+        .get_or_insert_default()
+        .insert(KEY.to_owned(), ByteString(key.to_vec()));
+    match api.replace(SECRET, &PostParams::default(), &secret).await {
+        Ok(_) => Ok(key.to_vec()),
+        // Another replica was faster.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let secret = api.get(SECRET).await?;
+            Ok(value(&secret, KEY).unwrap_or(&key).to_vec())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn random_key() -> [u8; 32] {
     let mut key = [0_u8; 32];
     rand::Rng::fill(&mut rand::rng(), &mut key);
+    key
+}
+
+fn fresh() -> Secret {
     let name = uuid::Uuid::new_v4().simple().to_string();
     Secret {
         metadata: ObjectMeta {
@@ -132,7 +152,7 @@ fn fresh() -> Secret {
         data: Some(
             [
                 (NAME.to_owned(), ByteString(name.into_bytes())),
-                (KEY.to_owned(), ByteString(key.to_vec())),
+                (KEY.to_owned(), ByteString(random_key().to_vec())),
             ]
             .into_iter()
             .collect(),
