@@ -24,7 +24,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -54,6 +54,7 @@ use crate::{
     telemetry::metrics::{Metrics, ReconcileResult},
 };
 use accounts::Accounts;
+use trouble::Trouble;
 
 /// Everything a reconciler may use.
 pub struct Context {
@@ -98,6 +99,14 @@ pub struct Memory {
     attempts: Mutex<HashMap<Node, u32>>,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
+    refused: Mutex<HashMap<Node, Refused>>,
+}
+
+/// Credentials that a manager refused.
+struct Refused {
+    access: String,
+    trouble: Trouble,
+    at: Instant,
 }
 
 impl Memory {
@@ -107,7 +116,34 @@ impl Memory {
             recheck,
             attempts: Mutex::default(),
             counted: Mutex::default(),
+            refused: Mutex::default(),
         }
+    }
+
+    /// Remembers that a manager refused the credentials with this fingerprint.
+    pub fn refuse(&self, credential: &Node, access: &str, trouble: &Trouble) {
+        let refused = Refused {
+            access: access.to_owned(),
+            trouble: trouble.clone(),
+            at: Instant::now(),
+        };
+        self.refused().insert(credential.clone(), refused);
+    }
+
+    /// Why these very credentials were refused not long ago: they are tried again when it is time, not whenever something wakes.
+    pub fn refusal(&self, credential: &Node, access: &str) -> Option<Trouble> {
+        let refused = self.refused();
+        let last = refused.get(credential)?;
+        (last.access == access && last.at.elapsed() < self.recheck).then(|| last.trouble.clone())
+    }
+
+    /// Has credentials tried again that were refused.
+    pub fn forgive(&self, credential: &Node) {
+        self.refused().remove(credential);
+    }
+
+    fn refused(&self) -> MutexGuard<'_, HashMap<Node, Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn action(&self, node: &Node, next: Next) -> Action {
@@ -146,6 +182,7 @@ impl Memory {
     fn forget(&self, node: &Node) {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.forgive(node);
     }
 }
 

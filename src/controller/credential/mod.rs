@@ -37,6 +37,7 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
     }
     if status::new_retry(&credential).is_some() {
         context.accounts.distrust(&subject.node);
+        context.memory.forgive(&subject.node);
     }
     let outcome = advance(&subject, &credential, &context).await;
     status::report(&subject, &credential, &context, outcome).await

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use secrecy::ExposeSecret;
 
-use super::proven_key;
+use super::{proven_key, status::is_refusal};
 use crate::{
     api::{ManagerCredential, manager_credential as api},
     controller::{
@@ -15,7 +15,7 @@ use crate::{
     },
     manager::{
         connect::{Access, AccountKey, connect},
-        error::Error,
+        error::{Error, one_line},
         observed::Identity,
     },
     session::{Settings, budget::Limits},
@@ -29,9 +29,31 @@ pub(super) async fn prove(
     secret_version: String,
     context: &Context,
 ) -> Result<Proven, Stop> {
-    let proven = open(subject, credential, access.clone(), secret_version, context).await?;
+    let print = fingerprint(subject, &access, context);
+    if let Some(refused) = context.memory.refusal(&subject.node, &print) {
+        return Err(refused.into());
+    }
+    let opened = open(subject, credential, access.clone(), secret_version, context).await;
+    let proven = opened.map_err(|stop| match stop {
+        Stop::Trouble(trouble) if is_refusal(&trouble) => {
+            let refused = with_fingerprint(trouble, &print);
+            context.memory.refuse(&subject.node, &print, &refused);
+            refused.into()
+        }
+        stop => stop,
+    })?;
+    context.memory.forgive(&subject.node);
     proven_key::keep(subject, credential, &access, &proven.access, context).await?;
     Ok(proven)
+}
+
+/// Says which key was refused: the one that is active may be another.
+fn with_fingerprint(trouble: Trouble, print: &str) -> Trouble {
+    let message = format!("{} (fingerprint of the refused key: {print})", trouble.message);
+    Trouble {
+        message: one_line(&message, 1000),
+        ..trouble
+    }
 }
 
 /// Opens the account, unless these very credentials have opened it already.

@@ -195,7 +195,7 @@ fn account_trouble(session: &Session, node: &Node) -> Option<Trouble> {
 }
 
 /// Whether the manager refused to authenticate, or must not be asked to.
-fn is_refusal(trouble: &Trouble) -> bool {
+pub(super) fn is_refusal(trouble: &Trouble) -> bool {
     matches!(
         trouble.reason,
         Reason::InvalidCredentials
