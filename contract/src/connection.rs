@@ -69,6 +69,11 @@ pub struct Connection {
     pub widget: Option<Widget>,
     /// Whether `/v1/connections/{id}/jwt-secret` has something to give.
     pub has_jwt_secret: bool,
+    /// Differs whenever the JWT secret does: the `token` of the rotation that made it; absent for the first one. A manager that
+    /// has other ways to rotate a secret makes up a value for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub jwt_secret_rotation: Option<String>,
     /// Revision of the account at which it last changed; its `ETag`.
     pub revision: u64,
     /// When it was made.
@@ -106,12 +111,37 @@ pub struct CreatedConnection {
     /// The connection.
     #[serde(flatten)]
     pub connection: Connection,
-    /// Generated; also to be had from `GET /v1/connections/{id}/jwt-secret`, so a lost answer loses nothing.
+    /// Generated; also to be had from `GET /v1/connections/{id}/jwt-secret`, so a lost answer loses nothing, unless the
+    /// manager tells secrets once only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt_secret: Option<SecretValue>,
 }
 
-/// The answer to `GET /v1/connections/{id}/jwt-secret` and `POST …/jwt-secret/rotate`.
+/// The body of `POST /v1/connections/{id}/jwt-secret/rotate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JwtSecretRotation {
+    /// The client's own name for this rotation, visible ASCII. A second call with the token of the last rotation rotates
+    /// nothing and answers like the first one, so a client that lost the answer asks again.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    pub token: String,
+}
+
+/// The answer to `POST /v1/connections/{id}/jwt-secret/rotate`: the connection as it is now, and its new secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RotatedConnection {
+    /// The connection.
+    #[serde(flatten)]
+    pub connection: Connection,
+    /// The secret to sign with from now on.
+    pub jwt_secret: SecretValue,
+    /// Until when the one before is honoured as well; absent when it is not any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_valid_until: Option<Timestamp>,
+}
+
+/// The answer to `GET /v1/connections/{id}/jwt-secret`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JwtSecret {

@@ -59,6 +59,8 @@ pub enum Code {
     Forbidden,
     /// 403: the account holds as many objects as it may.
     QuotaExceeded,
+    /// 403: the manager tells a generated secret only when it makes it. To get to know one, rotate it.
+    SecretWithheld,
     /// 404: no such object in this account.
     NotFound,
     /// 405: the path exists, the method does not.
@@ -106,7 +108,7 @@ impl Code {
             | Self::ClockSkew
             | Self::TokenReplayed
             | Self::TokenMismatch => 401,
-            Self::Forbidden | Self::QuotaExceeded => 403,
+            Self::Forbidden | Self::QuotaExceeded | Self::SecretWithheld => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::ReferenceExists | Self::NaturalKeyClaimed | Self::InterfaceNotEmpty => 409,

@@ -13,7 +13,7 @@ use digital_messaging_contract::{
     account::{Account, AuthenticationMethod},
     change::{Change, Changes, Page},
     channel::{Channel, ChannelType},
-    connection::{Connection, ConnectionSpec, CreatedConnection, JwtSecret},
+    connection::{Connection, ConnectionSpec, CreatedConnection, JwtSecret, JwtSecretRotation, RotatedConnection},
     interface::{Interface, InterfaceSpec},
     problem::{Code, Problem},
     secret::SecretValue,
@@ -172,6 +172,14 @@ fn accounts_and_secrets() {
     assert_eq!(account.authentication_method, AuthenticationMethod::ApiKey);
     round_trip::<JwtSecret>(&json!({ "jwtSecret": "whk_x", "previousValidUntil": "2026-01-01T00:00:00Z" }));
     round_trip::<JwtSecret>(&json!({ "jwtSecret": "whk_x" }));
+    round_trip::<JwtSecretRotation>(&json!({ "token": "t" }));
+    let mut rotated = connection(&channels()[0]);
+    rotated["jwtSecretRotation"] = json!("t");
+    rotated["jwtSecret"] = json!("whk_secret");
+    rotated["previousValidUntil"] = json!("2026-01-01T00:00:00Z");
+    let read: RotatedConnection = round_trip(&rotated);
+    assert_eq!(read.connection.jwt_secret_rotation.as_deref(), Some("t"));
+    assert!(!format!("{read:?}").contains("whk_secret"));
 }
 
 #[test]

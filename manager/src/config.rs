@@ -43,6 +43,9 @@ pub struct Config {
     /// Misbehave on demand.
     #[cfg(feature = "faults")]
     pub faults: Option<crate::faults::Faults>,
+    /// Tell a generated secret only in the answer to the call that made it.
+    #[cfg(feature = "faults")]
+    pub secrets_told_once: bool,
     /// Note every request.
     #[cfg(feature = "faults")]
     pub journal: Option<crate::journal::Journal>,
@@ -95,6 +98,8 @@ impl Config {
             tls: None,
             #[cfg(feature = "faults")]
             faults: None,
+            #[cfg(feature = "faults")]
+            secrets_told_once: false,
             #[cfg(feature = "faults")]
             journal: None,
         }

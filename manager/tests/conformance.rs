@@ -142,7 +142,7 @@ async fn every_operation_fits_its_description() {
         "post",
         &format!("{secret}/rotate"),
         &format!("{path}/jwt-secret/rotate"),
-        None,
+        Some(&json!({ "token": "first" })),
     )
     .await
     .expect(200);

@@ -11,12 +11,10 @@
 
 mod support;
 
-use std::time::Duration;
-
 use digital_messaging_contract::{
     account::ChannelSupport,
     channel::ChannelType,
-    connection::{Connection, ConnectionState, JwtSecret},
+    connection::{Connection, ConnectionState},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -115,49 +113,6 @@ async fn input_secrets_never_come_back() {
         assert!(!answer.to_string().contains("twilio-token"), "{answer}");
         assert!(answer.get("secrets").is_none());
     }
-}
-
-#[tokio::test]
-async fn a_jwt_secret_is_to_be_had_again_and_rotates() {
-    let fixture = Fixture::with(|config| config.jwt_secret_grace = Duration::from_hours(1)).await;
-    let interface_id = fixture.client.interface().await;
-    let made = fixture
-        .client
-        .post("/v1/connections", &web_messaging(&interface_id))
-        .await
-        .expect(201);
-    let path = format!("/v1/connections/{}/jwt-secret", made.text("/id"));
-    let first = fixture.client.get(&path).await.expect(200);
-    assert_eq!(first.text("/jwtSecret"), made.text("/jwtSecret"));
-    assert_eq!(first.header("cache-control"), "no-store");
-    assert!(first.parse::<JwtSecret>().previous_valid_until.is_none());
-    let rotated = fixture
-        .client
-        .call(Method::POST, &format!("{path}/rotate"))
-        .send()
-        .await
-        .expect(200);
-    assert_ne!(rotated.text("/jwtSecret"), made.text("/jwtSecret"));
-    assert!(rotated.parse::<JwtSecret>().previous_valid_until.unwrap() > jiff::Timestamp::now());
-    assert_eq!(fixture.client.get(&path).await.body, rotated.body);
-    assert_eq!(
-        fixture
-            .client
-            .get(&format!("/v1/connections/{}", made.text("/id")))
-            .await
-            .revision(),
-        made.revision() + 1
-    );
-
-    let without = fixture.client.connection(&sms(&interface_id, "+4915112345678")).await;
-    let path = format!("/v1/connections/{without}/jwt-secret");
-    fixture.client.get(&path).await.problem("not_found");
-    fixture
-        .client
-        .call(Method::POST, &format!("{path}/rotate"))
-        .send()
-        .await
-        .problem("not_found");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use digital_messaging_contract::{
     account::{Account, AuthenticationMethod},
     change::Page,
-    connection::{Connection, ConnectionSpec, CreatedConnection},
+    connection::{Connection, ConnectionSpec, CreatedConnection, JwtSecret, JwtSecretRotation, RotatedConnection},
     header,
     interface::{Interface, InterfaceSpec},
     secret::SecretValue,
@@ -284,6 +284,25 @@ impl ManagerAccount {
         self.send(Method::DELETE, &format!("/v1/connections/{id}"), None::<&Value>)
             .await
             .map(drop)
+    }
+
+    /// The JWT secret of a connection.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached or refuses.
+    pub async fn jwt_secret(&self, id: &str) -> Result<JwtSecret> {
+        self.call(Method::GET, &format!("/v1/connections/{id}/jwt-secret"), None::<&Value>)
+            .await
+    }
+
+    /// Rotates the JWT secret of a connection by hand.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached or refuses.
+    pub async fn rotate_jwt_secret(&self, id: &str, token: &str) -> Result<RotatedConnection> {
+        let body = JwtSecretRotation { token: token.to_owned() };
+        self.call(Method::POST, &format!("/v1/connections/{id}/jwt-secret/rotate"), Some(&body))
+            .await
     }
 
     /// Deletes an interface by hand.

@@ -244,6 +244,15 @@ pub struct OutputsStatus {
     /// content.
     #[schemars(length(max = 128))]
     pub content_hash: String,
+    /// Which of the secrets that the manager made in the course of time is in it. Absent: the first one, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub secret_rotation: Option<String>,
+    /// Keys that it lacks because the manager does not hand out their values (`OutputsIncomplete`). Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 64)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub missing: Vec<String>,
 }
 
 /// Which secrets were sent to the manager, without their values: enough to see that nothing has to be sent again.

@@ -168,6 +168,12 @@ reasons! {
     InterfaceNotEmpty [I] Stalled;
     /// A Secret of the output's name exists that the operator did not make. It is left alone: choose another name in `spec.outputs.secret.name`, or delete it.
     OutputConflict [X] Stalled;
+    /// The manager does not hand out the secret that it generated, because it tells one only when it makes it; the other outputs are there. It serves. To have a new secret made and handed out: annotate with `digitalmessaging.io/rotate-secret`; the message is the command.
+    OutputsIncomplete [X] Stalled;
+    /// `digitalmessaging.io/rotate-secret` asks for what cannot be done: the channel has no generated secret, or the policy is `management: Observe`. The message says which. Everything else goes on; take the annotation away.
+    RotationRefused [X] Stalled;
+    /// The manager has made a new JWT secret on demand, and the outputs hold it. The message says until when the one before is honoured.
+    SecretRotated [X] Fine;
     /// `management: Observe`, and there is nothing at the manager to observe.
     NothingToObserve [I X] Waiting;
     /// `management: Observe`: the manager holds something else than what is declared. Nothing is changed; the message lists the fields.

@@ -78,6 +78,7 @@ pub fn reason(class: &Class) -> Reason {
         Class::Unauthenticated(AuthenticationFault::ClockSkew) => Reason::ClockSkew,
         Class::Unauthenticated(AuthenticationFault::Refused) => Reason::AuthenticationRefused,
         Class::Forbidden => Reason::Forbidden,
+        Class::Withheld => Reason::OutputsIncomplete,
         Class::Invalid { .. } | Class::NotFound => Reason::Rejected,
         Class::CredentialsRejected { .. } => Reason::ChannelCredentialsRejected,
         Class::AlreadyClaimed { .. } => Reason::AlreadyClaimed,

@@ -47,7 +47,10 @@ const REQUESTS: &[Row] = &[
     (
         annotation::ROTATE_SECRET,
         "connection",
-        "Reserved for having the manager make a new JWT secret. **Not acted on yet.**",
+        "Any new value: has the manager make a new JWT secret, once for each value, and puts it into the outputs, whose content hash changes. \
+         The manager honours the one before for its grace period; an event says until when. Waits for approval like any change, and under \
+         `suspend`; what cannot be done is `RotationRefused`. The first 256 characters count; the last value is remembered in \
+         `status.lastHandledRotation`.",
     ),
 ];
 

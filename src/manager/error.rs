@@ -23,6 +23,8 @@ pub enum Class {
     Unauthenticated(AuthenticationFault),
     /// The credentials do not allow it.
     Forbidden,
+    /// The manager does not tell the secret that it generated: it told it once.
+    Withheld,
     /// There is no such object.
     NotFound,
     /// The manager refuses a value.
@@ -121,6 +123,7 @@ impl Class {
         match self {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::Forbidden => "forbidden",
+            Self::Withheld => "withheld",
             Self::NotFound => "not_found",
             Self::Invalid { .. } => "invalid",
             Self::CredentialsRejected { .. } => "credentials_rejected",

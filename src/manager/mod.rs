@@ -58,7 +58,7 @@ pub trait Manager: Send + Sync + 'static {
     /// Looks at one connection. [`Error`] of class `NotFound` if there is none.
     async fn connection(&self, id: &RemoteId) -> Result<Arc<ObservedConnection>, Error>;
 
-    /// The secret that the manager generated for a connection.
+    /// The secret that the manager generated for a connection. [`Error`] of class `Withheld` if it told it once and does not again.
     async fn generated_secret(&self, id: &RemoteId) -> Result<SecretString, Error>;
 
     /// Creates, updates or claims an interface.

@@ -137,6 +137,8 @@ pub struct ObservedConnection {
     pub widget: Option<Widget>,
     /// Whether the manager generated a secret for it.
     pub has_generated_secret: bool,
+    /// Differs whenever that secret does: the token of the rotation that made it. None for the first one.
+    pub rotation: Option<String>,
     /// Version.
     pub revision: u64,
 }

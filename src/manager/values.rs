@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 use url::Url;
@@ -241,6 +242,28 @@ pub struct Mark {
     pub claimant: String,
 }
 
+/// Names one rotation of a generated secret to the manager. Follows from what was asked for, and says nothing about it:
+/// whatever a person wrote, it is short and safe to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationToken(String);
+
+impl RotationToken {
+    /// The token of a request for the object with this mark. An object that is applied again, or restored, asks by the same one.
+    pub fn of(mark: &Mark, request: &str) -> Self {
+        let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in [mark.reference.as_str(), "\n", request] {
+            hash.update(part.as_bytes());
+        }
+        let digest = hash.finish();
+        Self(URL_SAFE_NO_PAD.encode(digest.as_ref()))
+    }
+
+    /// The token as it is sent: 43 characters of `A-Z a-z 0-9 - _`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,6 +296,21 @@ mod tests {
         }
         assert!(check_signing_key("any text\nat all: ä").is_ok());
         assert!(check_signing_key(&"x".repeat(MAX_KEY + 1)).is_err());
+    }
+
+    #[test]
+    fn a_rotation_token_is_of_one_object_and_one_request_and_bounded() {
+        let mark = |name: &str, claimant: &str| Mark {
+            reference: Reference::new("test", "ChannelConnection", "shop", name),
+            claimant: claimant.to_owned(),
+        };
+        let token = RotationToken::of(&mark("web", "uid"), "1");
+        assert_eq!(token, RotationToken::of(&mark("web", "another uid"), "1"));
+        assert_ne!(token, RotationToken::of(&mark("web", "uid"), "2"));
+        assert_ne!(token, RotationToken::of(&mark("sms", "uid"), "1"));
+        let hostile = RotationToken::of(&mark("web", "uid"), &"\r\n😀".repeat(100_000));
+        assert_eq!(hostile.as_str().len(), 43);
+        assert!(hostile.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
     observed::{ObservedConnection, ObservedInterface},
     settings::{ConnectionSettings, InterfaceSettings},
-    values::{Mark, RemoteId},
+    values::{Mark, RemoteId, RotationToken},
 };
 
 /// Secrets of a channel by name.
@@ -77,8 +78,10 @@ pub enum ConnectionWrite {
     },
     /// Generates a new secret; the old one is honoured for the manager's grace period.
     RotateSecret {
-        /// Its ID.
-        id: RemoteId,
+        /// What the rotation was planned against; it is refused if that has changed since.
+        observed: Arc<ObservedConnection>,
+        /// Names this rotation: once it is in force, asking for it again only tells its secret again.
+        token: RotationToken,
     },
 }
 
@@ -96,7 +99,11 @@ pub enum ConnectionOutcome {
     Gone,
     /// A new secret is in force.
     Rotated {
+        /// As the manager holds it now.
+        observed: Arc<ObservedConnection>,
         /// The new one.
         secret: SecretString,
+        /// Until when the one before is honoured, if it still is.
+        previous_valid_until: Option<Timestamp>,
     },
 }

@@ -4,11 +4,14 @@ use crate::manager::{
     capabilities::{Capabilities, Support},
     observed::ObservedConnection,
     settings::ConnectionSettings,
-    values::Mark,
+    values::{Mark, RotationToken},
     write::{ChannelSecrets, ConnectionWrite},
 };
 
 use super::{Change, Plan, Refusal, difference, identity::Holding};
+
+/// How a plan names the rotation of the generated secret.
+pub(super) const ROTATION: &str = "/outputs/jwtSecret";
 
 /// What is desired of a connection.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Desired<'a> {
     pub owned: &'a [String],
     /// Hash of what was applied before.
     pub applied: Option<&'a str>,
+    /// The rotation of the generated secret that is asked for.
+    pub rotation: Option<&'a RotationToken>,
 }
 
 /// What is known about the secrets of a channel.
@@ -98,6 +103,7 @@ pub fn plan(
     }));
     let claim = super::claim_change(desired.mark, &observed.claim);
     changes.extend(claim.clone());
+    let rotation = desired.rotation.and_then(|token| rotation_change(token, &observed));
     let write = (!changes.is_empty()).then(|| ConnectionWrite::Update {
         settings: desired.settings.clone(),
         cleared: difference::cleared(&wanted, &present, desired.owned),
@@ -105,10 +111,22 @@ pub fn plan(
         mark: claim.map(|_| desired.mark.clone()),
         observed,
     });
+    changes.extend(rotation);
     Ok(Plan {
         write,
         changes,
         intent,
         drift,
+    })
+}
+
+/// A write of its own, after all others: it is about what the manager generates, not about what is declared.
+fn rotation_change(token: &RotationToken, observed: &ObservedConnection) -> Option<Change> {
+    let is_due = observed.has_generated_secret && observed.rotation.as_deref() != Some(token.as_str());
+    is_due.then(|| Change {
+        field: ROTATION.to_owned(),
+        from: None,
+        to: Some("rotated".to_owned()),
+        destructive: false,
     })
 }

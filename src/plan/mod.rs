@@ -50,8 +50,9 @@ impl<W> Plan<W> {
     #[must_use]
     pub fn only_observed(mut self) -> Self {
         self.write = None;
-        self.changes
-            .retain(|change| change.field != "/" && !change.field.ends_with("/secretRef"));
+        self.changes.retain(|change| {
+            change.field != "/" && !change.field.ends_with("/secretRef") && change.field != connection::ROTATION
+        });
         self.drift = !self.changes.is_empty();
         self
     }

@@ -286,7 +286,7 @@ fn succeed(shared: &Shared, request: Request, answer: Answer) {
         }
         (Request::WriteConnection(_, write, reply), Answer::Connection(outcome)) => {
             match (&outcome, &*write) {
-                (ConnectionOutcome::Present { observed, .. }, _) => {
+                (ConnectionOutcome::Present { observed, .. } | ConnectionOutcome::Rotated { observed, .. }, _) => {
                     write_through(shared, ObservedObject::Connection(observed.clone()));
                 }
                 (ConnectionOutcome::Gone, ConnectionWrite::Delete { id }) => forget(shared, id),
@@ -332,7 +332,7 @@ async fn learn(shared: &Shared, manager: &dyn Manager, request: &Request, error:
             _,
         ) => holder,
         (_, Request::WriteConnection(_, write, _)) if changed => match &**write {
-            ConnectionWrite::Update { observed, .. } => &observed.id,
+            ConnectionWrite::Update { observed, .. } | ConnectionWrite::RotateSecret { observed, .. } => &observed.id,
             _ => return,
         },
         (_, Request::EnsureInterface(write, _)) if changed => match &**write {

@@ -17,6 +17,7 @@ mod going;
 mod hostile;
 mod lifecycle;
 mod policy;
+mod rotation;
 mod scene;
 mod schema;
 mod walk;

@@ -40,6 +40,11 @@ pub(super) fn connection_patch() -> Value {
     }))
 }
 
+/// A rotation of a connection's JWT secret.
+pub(super) fn jwt_secret_rotation() -> Value {
+    json!({ "token": "2026-11-22-quarterly" })
+}
+
 /// An update of an interface.
 pub(super) fn interface_patch() -> Value {
     sorted(json!({ "description": null, "bot": { "escalation": { "afterNoMatches": 5 } } }))
@@ -62,11 +67,15 @@ pub(super) fn sorted(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{connection::ConnectionSpec, interface::InterfaceSpec};
+    use crate::{
+        connection::{ConnectionSpec, JwtSecretRotation},
+        interface::InterfaceSpec,
+    };
 
     #[test]
     fn examples_are_what_they_stand_for() {
         serde_json::from_value::<InterfaceSpec>(interface_spec()).unwrap();
         serde_json::from_value::<ConnectionSpec>(connection_spec()).unwrap();
+        serde_json::from_value::<JwtSecretRotation>(jwt_secret_rotation()).unwrap();
     }
 }

@@ -50,7 +50,8 @@ Updates are merge patches (RFC 7396); `null` returns a member to the manager's d
 overwriting what somebody else changed, `Operator-Epoch` against a former leader whose request was late.
 
 **Secrets.** Secrets of a channel are written and never read back. Secrets that the manager generates are in the answer to the
-creation and otherwise only in `/v1/connections/{id}/jwt-secret`.
+creation or rotation and otherwise only in `/v1/connections/{id}/jwt-secret`. A rotation has a token of the client's: a second
+call with the same one rotates nothing and answers like the first.
 
 **Errors** are problem details (RFC 9457) with a `code` for programs and pointers to the fields that are wrong. What a refusal
 of credentials tells depends on what the sender has proven: without a key of the Manager ID it is always `invalid_credentials`.

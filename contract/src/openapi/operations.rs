@@ -179,20 +179,35 @@ fn single(kind: &Kind) -> PathItem {
 
 fn jwt_secret() -> Operation {
     let get = operation("connections", "getJwtSecret", "Read the generated JWT secret")
-        .description(Some("Web Messaging and client channels have one; the others answer 404."))
+        .description(Some(
+            "Web Messaging and client channels have one; the others answer 404. A manager that tells secrets once only answers \
+             `403 secret_withheld`.",
+        ))
         .parameter_ref(parameter_reference("Id"))
         .response("200", tagged("JwtSecret", "The secret. Not to be cached."));
-    finish(get, &[Refusal::NotFound])
+    finish(get, &[Refusal::Forbidden, Refusal::NotFound])
 }
 
 fn rotate_jwt_secret() -> Operation {
     let rotate = operation("connections", "rotateJwtSecret", "Make a new JWT secret")
-        .description(Some("The one before is honoured for a while; the answer says until when."))
+        .description(Some(
+            "The one before is honoured for a while; the answer says until when. A second call with the token of the last \
+             rotation is no write: same secret, same time, same revision, whatever `If-Match` says.",
+        ))
         .parameter_ref(parameter_reference("Id"))
         .parameter_ref(parameter_reference("IfMatch"))
         .parameter_ref(parameter_reference("OperatorEpoch"))
-        .response("200", tagged("JwtSecret", "The new secret. Not to be cached."));
-    finish(rotate, &[Refusal::Forbidden, Refusal::NotFound, Refusal::PreconditionFailed])
+        .request_body(Some(body(&[JSON], "JwtSecretRotation", examples::jwt_secret_rotation())))
+        .response(
+            "200",
+            tagged("RotatedConnection", "The connection and its new secret. Not to be cached."),
+        );
+    let refusals = [
+        &[Refusal::Forbidden, Refusal::NotFound, Refusal::PreconditionFailed],
+        WITH_BODY.as_slice(),
+    ]
+    .concat();
+    finish(rotate, &refusals)
 }
 
 fn changes() -> Operation {

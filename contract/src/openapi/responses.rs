@@ -74,7 +74,10 @@ impl Refusal {
                 "`invalid_credentials` to whoever has no key of the Manager ID. With the right key: `revoked_credentials`, \
                  `method_not_configured`, `clock_skew`, `token_replayed`, `token_mismatch`."
             }
-            Self::Forbidden => "`forbidden`, or `quota_exceeded`: the account holds as many objects as it may.",
+            Self::Forbidden => {
+                "`forbidden`; `quota_exceeded`: the account holds as many objects as it may; `secret_withheld`: this manager tells \
+                 a generated secret only when it makes it."
+            }
             Self::NotFound => "`not_found`: there is no such object in this account.",
             Self::Conflict => {
                 "`reference_exists` or `natural_key_claimed`, with the `existingId` of the holder; `interface_not_empty`."

@@ -10,7 +10,7 @@ use super::DocumentError;
 use crate::{
     account::Account,
     change::{Changes, Page},
-    connection::{Connection, ConnectionSpec, CreatedConnection, JwtSecret},
+    connection::{Connection, ConnectionSpec, CreatedConnection, JwtSecret, JwtSecretRotation, RotatedConnection},
     interface::{Interface, InterfaceSpec},
     problem::Problem,
 };
@@ -24,9 +24,11 @@ use crate::{
     CreatedConnection,
     InterfaceSpec,
     JwtSecret,
+    JwtSecretRotation,
     Page<Connection>,
     Page<Interface>,
     Problem,
+    RotatedConnection,
 )))]
 struct WireTypes;
 
@@ -38,6 +40,7 @@ pub(super) fn components() -> Result<Components, DocumentError> {
     if let Some(schemas) = document.get_mut("schemas").and_then(Value::as_object_mut) {
         merge_flattened(schemas, "Interface", "InterfaceSpec");
         merge_flattened(schemas, "CreatedConnection", "Connection");
+        merge_flattened(schemas, "RotatedConnection", "Connection");
         for (page, item) in [("Page_Interface", "Interface"), ("Page_Connection", "Connection")] {
             refer_to_item(schemas, page, item);
         }

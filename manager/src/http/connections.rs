@@ -202,6 +202,7 @@ fn make(app: &App, spec: ConnectionSpec, revision: u64) -> Result<(Connection, C
         claimant: spec.claimant,
         display_name: spec.display_name,
         has_jwt_secret: jwt_secret.is_some(),
+        jwt_secret_rotation: None,
         channel: spec.channel,
         state: if waits {
             ConnectionState::PendingAuthorization

@@ -171,6 +171,7 @@ fn title(code: Code) -> &'static str {
         Code::TokenMismatch => "Token made for another request",
         Code::Forbidden => "Forbidden",
         Code::QuotaExceeded => "Quota exceeded",
+        Code::SecretWithheld => "Secret withheld",
         Code::NotFound => "Not found",
         Code::MethodNotAllowed => "Method not allowed",
         Code::ReferenceExists => "External reference exists",

@@ -7,10 +7,12 @@ mod connection;
 mod decode;
 mod findings;
 mod interface;
+mod rotation;
 mod text;
 
 pub(crate) use connection::{connection, forget_unneeded_secrets, natural_key_pointer, refuse_replacement};
 pub(crate) use interface::interface;
+pub(crate) use rotation::rotation;
 
 use serde_json::Value;
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use kube::{Resource, ResourceExt};
 use secrecy::ExposeSecret;
 
+use super::rotate;
 use crate::{
     api::{
         AdoptionKey, AdoptionMode, ChannelConnection, DigitalMessagingInterface, EffectivePolicy, Management, Policy, annotation,
@@ -85,7 +86,7 @@ pub(super) struct Targets {
 }
 
 pub(super) async fn references(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<References, Stop> {
-    let settled = holding::is_settled(connection.status.as_ref(), subject.generation);
+    let settled = holding::is_settled(connection.status.as_ref(), subject.generation) && rotate::asked_for(connection).is_none();
     let interface_node = subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name);
     let Some(interface) = context.mirror.interface(&interface_node) else {
         let message = format!(
@@ -172,7 +173,8 @@ async fn secrets(subject: &Subject, connection: &ChannelConnection, context: &Co
         let same =
             meta.uid().as_deref() == Some(&sent.secret_uid) && meta.resource_version().as_deref() == Some(&sent.resource_version);
         let required = required_fingerprint(connection);
-        if same && sent.hmac.ends_with(&required) {
+        let comparable = sent.key_id == context.installation.fingerprint.key_id();
+        if same && comparable && sent.hmac.ends_with(&required) {
             return Ok(Secrets::Sent(sent.clone()));
         }
     }
@@ -194,7 +196,13 @@ async fn secrets(subject: &Subject, connection: &ChannelConnection, context: &Co
     Ok(match sent {
         Some(sent) if sent.key_id == fresh.key_id && sent.hmac == fresh.hmac => Secrets::Sent(fresh),
         // Our key was lost, but the Secret is as it was: the manager has its values. Only the fingerprint is new.
-        Some(sent) if sent.key_id != fresh.key_id && is_same_version(sent, &fresh) => Secrets::Sent(fresh),
+        Some(sent)
+            if sent.key_id != fresh.key_id
+                && is_same_version(sent, &fresh)
+                && sent.hmac.ends_with(&required_fingerprint(connection)) =>
+        {
+            Secrets::Sent(fresh)
+        }
         _ => Secrets::ToSend { values, sent: fresh },
     })
 }

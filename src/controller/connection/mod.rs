@@ -5,8 +5,10 @@ mod deletion;
 mod dereference;
 mod outputs;
 mod publish;
+mod rotate;
 mod status;
 mod validate;
+mod withheld;
 
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Co
     let settings = validate::settings(connection, &references, context.transport.policy().insecure)?;
     let holding = dereference::holding(subject, connection, context, &references, &settings).await?;
     stays_with_its_interface(subject, &holding, &references)?;
+    let rotation = rotate::requested(connection, &references.mark);
     let status = connection.status.as_ref();
     let applied = status.and_then(|status| status.last_applied.as_ref());
     let desired = Desired {
@@ -54,11 +57,13 @@ async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Co
         support: references.support,
         owned: applied.map_or(&[], |applied| &applied.fields),
         applied: applied.map(|applied| applied.hash.as_str()),
+        rotation: rotation.as_ref().map(rotate::Request::token),
     };
     let plan = planner::plan(&desired, holding.clone(), references.session.capabilities())
         .map_err(|refusal| holding::trouble(&refusal, subject))?;
-    let applied = apply::apply(subject, connection, &references, holding, plan, context).await?;
-    publish::publish(subject, connection, &references, applied, context).await
+    let mut applied = apply::apply(subject, connection, &references, holding, plan, context).await?;
+    let rotated = rotate::rotate(subject, connection, &references, rotation, &mut applied, context).await;
+    Ok(publish::publish(subject, connection, &references, applied, rotated, context).await)
 }
 
 /// A connection is assigned to its interface for life: one to adopt must be of the right one.

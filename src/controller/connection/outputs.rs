@@ -7,6 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::kubernetes::installation::Fingerprint;
 
+/// Key of the secret that the manager generated.
+pub(super) const JWT_SECRET: &str = "jwtSecret";
+
 /// What the manager generated for a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outputs {
@@ -29,7 +32,7 @@ impl Outputs {
             ("webhookUrl", self.webhook_url.as_deref()),
             ("widgetId", self.widget_id.as_deref()),
             ("scriptUrl", self.script_url.as_deref()),
-            ("jwtSecret", self.jwt_secret.as_ref().map(ExposeSecret::expose_secret)),
+            (JWT_SECRET, self.jwt_secret.as_ref().map(ExposeSecret::expose_secret)),
         ];
         members
             .into_iter()
@@ -39,7 +42,11 @@ impl Outputs {
 
     /// Changes whenever the content does, and says nothing about it.
     pub(super) fn content_hash(&self, fingerprint: &Fingerprint, owner: &str) -> String {
-        let data = self.data();
+        Self::hash(&self.data(), fingerprint, owner)
+    }
+
+    /// The same, of content that is in a Secret.
+    pub(super) fn hash(data: &BTreeMap<String, ByteString>, fingerprint: &Fingerprint, owner: &str) -> String {
         let parts = data.iter().flat_map(|(key, value)| [key.as_bytes(), value.0.as_slice()]);
         fingerprint.of(owner, parts)
     }

@@ -5,13 +5,26 @@
 
 use std::sync::Arc;
 
-use super::{apply::Applied, dereference::References, outputs::Outputs};
+use kube::ResourceExt;
+use secrecy::SecretString;
+
+use super::{
+    apply::Applied,
+    dereference::References,
+    outputs::{JWT_SECRET, Outputs},
+    rotate::Rotated,
+    withheld,
+};
 use crate::{
-    api::{ChannelConnection, connection::OutputsStatus},
+    api::{ChannelConnection, annotation, connection::OutputsStatus},
     controller::{Context, Subject, made, trouble::Stop},
     desired::node::Kind,
     kubernetes::made_secret::MadeSecret,
-    manager::observed::ObservedConnection,
+    manager::{
+        error::{Class, Error},
+        observed::ObservedConnection,
+    },
+    session::Failure,
 };
 
 /// What a reconcile came to.
@@ -22,35 +35,57 @@ pub(super) struct Done {
     pub(super) sent: Option<crate::api::connection::SentSecrets>,
     /// Where the outputs are.
     pub(super) outputs: Option<OutputsStatus>,
+    /// The rotation that was asked for, if it was made and its secret handed out.
+    pub(super) rotated: Option<Rotated>,
+    /// What ended the reconcile early without being trouble.
+    pub(super) interrupted: Option<Stop>,
 }
 
+/// What was done at the manager is remembered even if the rest fails: only that is tried again.
 pub(super) async fn publish(
     subject: &Subject,
     connection: &ChannelConnection,
     references: &References,
-    mut applied: Applied,
+    applied: Applied,
+    rotated: Result<Option<Rotated>, Stop>,
     context: &Context,
-) -> Result<Done, Stop> {
-    let sent = applied.intent.as_ref().and_then(|_| references.secrets.remember().cloned());
-    let published = match applied.observed.clone() {
-        None => Ok(None),
-        Some(observed) => keep(subject, connection, references, &observed, applied.secret.take(), context).await,
-    };
-    // What was done at the manager is remembered even if publishing fails: only that is tried again.
-    let outputs = match published {
-        Ok(outputs) => outputs,
-        Err(Stop::Trouble(trouble)) => {
-            applied.trouble = Some(trouble);
-            None
-        }
-        Err(stop) => return Err(stop),
-    };
-    Ok(Done {
+) -> Done {
+    let mut done = Done {
         account: references.session.account().as_str().to_owned(),
+        sent: applied.intent.as_ref().and_then(|_| references.secrets.remember().cloned()),
         applied,
-        sent,
-        outputs,
-    })
+        outputs: None,
+        rotated: None,
+        interrupted: None,
+    };
+    match rotated {
+        Ok(rotated) => done.rotated = rotated,
+        Err(stop) => done.stop(stop),
+    }
+    if let (Some(observed), None) = (done.applied.observed.clone(), &done.interrupted) {
+        let secret = done.applied.secret.take();
+        match keep(subject, connection, references, &observed, secret, context).await {
+            Ok(outputs) => {
+                let trouble = &mut done.applied.trouble;
+                *trouble = trouble.take().or_else(|| withheld::incomplete(subject, &outputs));
+                done.outputs = Some(outputs);
+            }
+            Err(stop) => {
+                done.rotated = None;
+                done.stop(stop);
+            }
+        }
+    }
+    done
+}
+
+impl Done {
+    fn stop(&mut self, stop: Stop) {
+        match stop {
+            Stop::Trouble(trouble) => self.applied.trouble = Some(trouble),
+            stop => self.interrupted = Some(stop),
+        }
+    }
 }
 
 async fn keep(
@@ -58,39 +93,47 @@ async fn keep(
     connection: &ChannelConnection,
     references: &References,
     observed: &Arc<ObservedConnection>,
-    secret: Option<secrecy::SecretString>,
+    secret: Option<SecretString>,
     context: &Context,
-) -> Result<Option<OutputsStatus>, Stop> {
+) -> Result<OutputsStatus, Stop> {
     let node = subject.node.sibling(Kind::Output, &connection.output_secret_name());
+    let owner = references.mark.reference.as_str();
     let status = connection.status.as_ref();
     let remembered = status
         .and_then(|status| status.outputs.as_ref())
         .filter(|outputs| *outputs.secret_name == *node.name);
     if let Some(remembered) = remembered
         && secret.is_none()
-        && describes(connection, observed)
-        && made::is_untouched(&node, references.mark.reference.as_str(), &remembered.content_hash, context)
+        && describes(connection, observed, remembered)
+        && (remembered.missing.is_empty() || !is_retried(connection))
+        && made::is_untouched(&node, owner, &remembered.content_hash, context)
     {
-        return Ok(Some(remembered.clone()));
+        return Ok(remembered.clone());
     }
-    let owner = references.mark.reference.as_str();
-    let jwt_secret = match secret {
-        Some(secret) => Some(secret),
-        // Whoever may only look at a connection is not handed its secret.
-        None if observed.has_generated_secret && observed.claim.reference.as_deref() == Some(owner) => {
-            made::refuse_foreign(&node, owner, context).await?;
-            let (requester, id) = (subject.requester(), observed.id.clone());
-            Some(references.session.generated_secret(requester, id).await?)
-        }
-        None => None,
-    };
-    let outputs = Outputs {
+    let mut outputs = Outputs {
         connection_id: observed.id.to_string(),
         webhook_url: observed.webhook_url.clone(),
         widget_id: observed.widget.as_ref().map(|widget| widget.id.clone()),
         script_url: observed.widget.as_ref().map(|widget| widget.script_url.clone()),
-        jwt_secret,
+        jwt_secret: secret,
     };
+    // Whoever may only look at a connection is not handed its secret.
+    let hands_out = observed.has_generated_secret && observed.claim.reference.as_deref() == Some(owner);
+    if hands_out && outputs.jwt_secret.is_none() {
+        made::refuse_foreign(&node, owner, context).await?;
+        let (requester, id) = (subject.requester(), observed.id.clone());
+        match references.session.generated_secret(requester, id).await {
+            Ok(secret) => outputs.jwt_secret = Some(secret),
+            Err(Failure::Manager(Error {
+                class: Class::Withheld, ..
+            })) => {
+                if let Some(published) = remembered.filter(|outputs| outputs.secret_rotation == observed.rotation) {
+                    withheld::keep_handed_out(&mut outputs, published, &node, owner, context).await?;
+                }
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
     let content_hash = outputs.content_hash(&context.installation.fingerprint, owner);
     let made = MadeSecret {
         node: &node,
@@ -102,20 +145,34 @@ async fn keep(
         kept: false,
     };
     made::publish(made, context).await?;
-    Ok(Some(OutputsStatus {
+    let is_missing = hands_out && outputs.jwt_secret.is_none();
+    Ok(OutputsStatus {
         secret_name: node.name.to_string(),
         content_hash,
-    }))
+        secret_rotation: observed.rotation.clone(),
+        missing: is_missing.then(|| JWT_SECRET.to_owned()).into_iter().collect(),
+    })
+}
+
+/// Whether a new `retry` asks to look again for what the manager did not hand out.
+fn is_retried(connection: &ChannelConnection) -> bool {
+    let retry = connection.annotations().get(annotation::RETRY);
+    let handled = connection
+        .status
+        .as_ref()
+        .and_then(|status| status.last_handled_retry.as_deref());
+    retry.is_some_and(|retry| Some(retry.chars().take(256).collect::<String>().as_str()) != handled)
 }
 
 /// Whether the status says what is observed: it did when the outputs were published.
-fn describes(connection: &ChannelConnection, observed: &ObservedConnection) -> bool {
+fn describes(connection: &ChannelConnection, observed: &ObservedConnection, published: &OutputsStatus) -> bool {
     let Some(status) = &connection.status else { return false };
     let widget = status
         .widget
         .as_ref()
         .map(|widget| (widget.id.as_str(), widget.script_url.as_str()));
     status.id.as_deref() == Some(observed.id.as_str())
+        && published.secret_rotation == observed.rotation
         && status.webhook_url == observed.webhook_url
         && widget
             == observed

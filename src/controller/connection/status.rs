@@ -9,7 +9,7 @@ use crate::{
         connection::{ConnectionState as ApiState, Widget},
     },
     controller::{
-        Context, Next, Subject, holding,
+        Context, Next, Subject, holding, object_reference,
         reason::Reason,
         report::{self, Readiness},
         trouble::{Stop, Trouble},
@@ -24,6 +24,7 @@ pub(super) async fn report(
     outcome: Result<Done, Stop>,
 ) -> Next {
     let mut status = connection.status.clone().unwrap_or_default();
+    let mut news = None;
     let next = match outcome {
         Err(Stop::Quiet) => return Next::Wait,
         Err(Stop::Stale) => return Next::Stale,
@@ -36,13 +37,24 @@ pub(super) async fn report(
             );
             report::next_after(Some(&trouble))
         }
-        Ok(done) => describe(&mut status, subject, done),
+        Ok(mut done) => {
+            news = done.rotated.as_mut().and_then(|rotated| rotated.news.take());
+            describe(&mut status, subject, done)
+        }
     };
     status.channel_type = Some(connection.spec.channel.channel_type());
     if let Some(retry) = connection.annotations().get(annotation::RETRY) {
         status.last_handled_retry = Some(retry.chars().take(256).collect());
     }
-    report::write(context, subject, connection, connection.status.as_ref(), &status, next).await
+    let came_to = report::write(context, subject, connection, connection.status.as_ref(), &status, next).await;
+    // Told once it is remembered: a status that was not written is computed, and its news told, again.
+    if let Some(news) = news.filter(|_| came_to == next) {
+        let regarding = object_reference(connection);
+        context
+            .events
+            .publish(regarding, false, Reason::SecretRotated.as_str(), &news);
+    }
+    came_to
 }
 
 pub(super) async fn suspended(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
@@ -57,6 +69,8 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
         applied,
         sent,
         outputs,
+        rotated,
+        interrupted,
     } = done;
     let readiness = match &applied.observed {
         Some(observed) => {
@@ -75,6 +89,15 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
     }
     if applied.approved.is_some() {
         status.last_approved_plan = applied.approved;
+    }
+    if let Some(rotated) = rotated {
+        status.last_handled_rotation = Some(rotated.request);
+    }
+    match interrupted {
+        None => {}
+        Some(Stop::Quiet) => return Next::Wait,
+        // The conditions are for whoever gets to the end.
+        Some(_) => return Next::Stale,
     }
     status.plan = applied.trouble.as_ref().and_then(|trouble| trouble.plan.as_deref().cloned());
     let drift = status.drift.take();

@@ -272,6 +272,7 @@ fn failure(answer: &Answer, sent: &[String]) -> Error {
         Code::TokenReplayed | Code::TokenMismatch => Class::Unauthenticated(AuthenticationFault::Refused),
         Code::Forbidden => Class::Forbidden,
         Code::QuotaExceeded => Class::QuotaExceeded,
+        Code::SecretWithheld => Class::Withheld,
         Code::NotFound => Class::NotFound,
         Code::ReferenceExists => Class::AlreadyClaimed {
             holder: holder(),

@@ -212,11 +212,17 @@ impl DigitalMessaging {
                     .await?;
                 Ok(ConnectionOutcome::Gone)
             }
-            ConnectionWrite::RotateSecret { id } => {
-                let call = Call::new(Method::POST, format!("{}/jwt-secret/rotate", connection_path(id))).fenced(fence);
-                let answer: contract::connection::JwtSecret = self.caller.json(call).await?;
+            ConnectionWrite::RotateSecret { observed, token } => {
+                let path = format!("{}/jwt-secret/rotate", connection_path(&observed.id));
+                let call = Call::new(Method::POST, path)
+                    .body(translate::rotation(token))
+                    .if_match(observed.revision)
+                    .fenced(fence);
+                let answer: contract::connection::RotatedConnection = self.caller.json(call).await?;
                 Ok(ConnectionOutcome::Rotated {
+                    observed: translate::connection(answer.connection)?,
                     secret: answer.jwt_secret.expose().to_owned().into(),
+                    previous_valid_until: answer.previous_valid_until,
                 })
             }
         }

@@ -345,6 +345,7 @@ proptest! {
             support: Support::Create,
             owned: &before.fields,
             applied: Some(&before.hash),
+            rotation: None,
         };
         let planned = connection::plan(&wanted, Holding::Held(observed.clone()), &CAPABILITIES).unwrap();
         assert_no_secret(&planned);
@@ -427,6 +428,7 @@ proptest! {
             support: Support::Create,
             owned: &[],
             applied: None,
+            rotation: None,
         };
         let created = connection::plan(&wanted, Holding::Nothing, &CAPABILITIES).unwrap();
         let is_create = matches!(created.write, Some(ConnectionWrite::Create { .. }));
@@ -449,6 +451,7 @@ proptest! {
             support: Support::Create,
             owned: &[],
             applied: None,
+            rotation: None,
         };
         let holding = Holding::ToAdopt { target: target.clone(), only_if_equal: true };
         match connection::plan(&wanted, holding, &CAPABILITIES) {
@@ -479,6 +482,7 @@ proptest! {
             support: Support::Create,
             owned: &[],
             applied: None,
+            rotation: None,
         };
         let held = observed_connection(&new_connection(&pair.1));
         let refused = connection::plan(&wanted, Holding::Held(held), &CAPABILITIES);
@@ -502,6 +506,7 @@ proptest! {
             support: Support::Create,
             owned: &forged,
             applied: None,
+            rotation: None,
         };
         let Ok(planned) = connection::plan(&wanted, Holding::Held(observed), &CAPABILITIES) else { return Ok(()) };
         if let Some(ConnectionWrite::Update { observed, settings, cleared, secrets, mark }) = &planned.write {

@@ -18,7 +18,7 @@ use crate::manager::{
         InterfaceSettings, MenuEntry, ResponseCommand, SessionInitialization, Sms, SwitchPlacement, Switching, SystemResponses,
         TwilioSms, TwitterDirectMessage, WebMessaging, WhatsApp, WhatsAppProvider,
     },
-    values::{Insecure, InvalidValue, Mark, RemoteId, WebUrl},
+    values::{Insecure, InvalidValue, Mark, RemoteId, RotationToken, WebUrl},
     write::ChannelSecrets,
 };
 
@@ -153,6 +153,7 @@ pub(super) fn connection(wire: contract::connection::Connection) -> Result<Arc<O
             script_url: one_line(&widget.script_url, 1024),
         }),
         has_generated_secret: wire.has_jwt_secret,
+        rotation: wire.jwt_secret_rotation.map(|token| one_line(&token, 128)),
         revision: wire.revision,
     }))
 }
@@ -268,6 +269,10 @@ pub(super) fn connection_patch(
         .collect();
     clear(&mut patch, &cleared);
     with_secrets(with_mark(patch, mark), secrets)
+}
+
+pub(super) fn rotation(token: &RotationToken) -> Value {
+    json!({ "token": token.as_str() })
 }
 
 /// Where a setting of a connection that returns to the manager's default is on the wire, if it is for itself there.
@@ -445,6 +450,7 @@ mod tests {
             webhook_url: None,
             widget: None,
             has_generated_secret: false,
+            rotation: None,
             revision: 1,
         }
     }

@@ -177,3 +177,31 @@ async fn messenger_waits_for_a_page_administrator() {
     assert_eq!(scene.manager_writes(calls), Vec::<String>::new());
     scene.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_provider_of_a_number_is_changed_in_place() {
+    let scene = Scene::new().await;
+    let account = scene.ready_interface().await;
+    let whatsapp = |provider: serde_json::Value| {
+        let mut channel = json!({ "phoneNumber": "+4930901820", "secretRef": { "name": "tokens" } });
+        channel.as_object_mut().unwrap().extend(provider.as_object().unwrap().clone());
+        connection("number", "support", &json!({ "whatsApp": channel }))
+    };
+    scene.apply(channel_secret(&scene, "tokens")).await;
+    scene
+        .apply(whatsapp(
+            json!({ "twilio": { "accountSid": "AC0123456789abcdef0123456789abcdef" } }),
+        ))
+        .await;
+    let before: ChannelConnection = scene.ready("number").await;
+    scene
+        .apply(whatsapp(
+            json!({ "cloudApi": { "phoneNumberId": "1", "businessAccountId": "2" } }),
+        ))
+        .await;
+    let after: ChannelConnection = scene.ready("number").await;
+    assert_eq!(after.status.unwrap().id, before.status.unwrap().id);
+    let held = serde_json::to_value(&account.connections().await.unwrap()[0].channel).unwrap();
+    assert_eq!(held["provider"]["type"], "cloudApi");
+    scene.finish().await;
+}

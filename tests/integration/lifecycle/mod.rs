@@ -11,7 +11,6 @@ mod orphan;
 mod outputs;
 mod process;
 mod restart;
-mod rotation;
 mod switching;
 mod write_counts;
 

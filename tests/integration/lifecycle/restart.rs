@@ -1,6 +1,10 @@
 //! A restart reads and does not write.
 
-use crate::scene::Scene;
+use digital_messaging_operator::api::ChannelConnection;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::DeleteParams};
+
+use crate::scene::{Scene, connection, web};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_a_hundred_ready_connections_writes_nothing_on_either_side() {
@@ -39,4 +43,20 @@ async fn nothing_is_written(scene: &Scene, writes: sandbox::AuditMark, calls: us
     scene.time_passes(6).await;
     assert_eq!(scene.operator_writes(writes), []);
     assert_eq!(scene.manager_writes(calls), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_lease_does_not_make_the_next_leader_an_old_one() {
+    let mut scene = Scene::new().await;
+    scene.ready_interface().await;
+    scene.stop_operator().await;
+    let leases: Api<Lease> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    leases
+        .delete("digital-messaging-operator", &DeleteParams::default())
+        .await
+        .unwrap();
+    scene.start_operator().await;
+    scene.apply(connection("web", "support", &web())).await;
+    scene.ready::<ChannelConnection>("web").await;
+    scene.finish().await;
 }

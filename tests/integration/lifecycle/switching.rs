@@ -4,7 +4,7 @@ use digital_messaging_operator::api::ChannelConnection;
 use serde_json::{Value, json};
 
 use super::channel_secret;
-use crate::scene::{Scene, connection, sms};
+use crate::scene::{Scene, connection, sms, web};
 
 fn web_switching_to(targets: &[&str]) -> Value {
     let connections: Vec<_> = targets.iter().map(|name| json!({ "name": name })).collect();
@@ -133,5 +133,29 @@ async fn a_target_that_is_deleted_and_applied_again_stays_switched_to() {
     scene.ready::<ChannelConnection>("target").await;
     scene.ready::<ChannelConnection>("web").await;
     assert_eq!(switch_targets(&scene, &account, "web").await, json!([id]));
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_switching_is_gone_at_the_manager() {
+    let scene = Scene::new().await;
+    let account = scene.ready_interface().await;
+    let switching = json!({ "webMessaging": { "switching": { "placement": "Header", "connections": [{ "name": "other" }] } } });
+    scene
+        .apply_all([
+            connection("other", "support", &web()),
+            connection("web", "support", &switching),
+        ])
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    scene
+        .patch::<ChannelConnection>(
+            "web",
+            json!({ "spec": { "channel": { "webMessaging": { "switching": null } } } }),
+        )
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    let held = serde_json::to_string(&account.connections().await.unwrap()).unwrap();
+    assert!(!held.contains("connectionIds"), "{held}");
     scene.finish().await;
 }

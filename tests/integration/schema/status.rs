@@ -140,6 +140,8 @@ async fn a_status_with_everything_in_it_is_kept() {
         outputs: Some(connection::OutputsStatus {
             secret_name: text(),
             content_hash: text(),
+            secret_rotation: Some(text()),
+            missing: vec![text()],
         }),
         sent_secrets: Some(connection::SentSecrets {
             secret_uid: text(),
