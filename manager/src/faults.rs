@@ -19,7 +19,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use digital_messaging_contract::problem::Code;
+use digital_messaging_contract::{header::OPERATOR_EPOCH, problem::Code};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::{sync::Notify, time::sleep};
@@ -59,6 +59,8 @@ pub enum Fault {
     Redirect(String),
     /// Do not handle it and never answer, until the rules are cleared.
     NeverAnswer,
+    /// Handle it as a manager would that does not know epochs.
+    IgnoreEpoch,
 }
 
 /// Which requests misbehave, how, and how often.
@@ -188,7 +190,7 @@ impl Faults {
 }
 
 /// The layer.
-pub(crate) async fn misbehave(State(faults): State<Faults>, request: Request, next: Next) -> Response {
+pub(crate) async fn misbehave(State(faults): State<Faults>, mut request: Request, next: Next) -> Response {
     // Made before the rule is looked up, so that a clear in between is not missed.
     let cleared = faults.shared.cleared.notified();
     let Some(fault) = faults.take(&request) else {
@@ -232,6 +234,10 @@ pub(crate) async fn misbehave(State(faults): State<Faults>, request: Request, ne
         Fault::NeverAnswer => {
             cleared.await;
             closed()
+        }
+        Fault::IgnoreEpoch => {
+            request.headers_mut().remove(OPERATOR_EPOCH);
+            next.run(request).await
         }
     }
 }

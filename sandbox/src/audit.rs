@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// The log of one control plane.
@@ -24,6 +25,12 @@ pub struct AuditMark(u64);
 pub struct Request {
     /// Who asked, such as `system:serviceaccount:<namespace>:<name>`.
     pub user: String,
+    /// What the client calls itself, empty if it does not.
+    pub user_agent: String,
+    /// When the server received it.
+    pub received: Timestamp,
+    /// When the server had answered it.
+    pub answered: Timestamp,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`, …
     pub verb: String,
     /// API group, empty for the core group.
@@ -114,6 +121,10 @@ struct Entry {
     #[serde(rename = "requestURI")]
     request_uri: String,
     user: User,
+    #[serde(default)]
+    user_agent: String,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
     object_ref: Option<ObjectRef>,
     response_status: Option<ResponseStatus>,
 }
@@ -145,6 +156,9 @@ impl From<Entry> for Request {
         let object = entry.object_ref.unwrap_or_default();
         Self {
             user: entry.user.username,
+            user_agent: entry.user_agent,
+            received: entry.request_received_timestamp,
+            answered: entry.stage_timestamp,
             verb: entry.verb,
             group: object.api_group,
             resource: object.resource,

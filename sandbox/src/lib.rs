@@ -5,6 +5,7 @@
 //!   ends; its module says how.
 //! - [`ControlPlane`] is a Kubernetes API in a run. Tests take the [`shared`] one and a namespace of their own; only
 //!   tests that break the API server start their own.
+//! - [`Link`] is a way to a server that can be cut.
 //! - [`Manifests`] applies what users would apply, [`AuditLog`] tells who wrote what, [`wait_for`] and its like wait.
 //!
 //! ```no_run
@@ -22,6 +23,7 @@ mod control_plane;
 mod controllers;
 mod example;
 pub mod kubeconfig;
+mod link;
 pub mod manifests;
 mod operator;
 mod port;
@@ -35,6 +37,7 @@ mod waiting;
 pub use audit::{AuditLog, AuditMark, Request};
 pub use control_plane::{CONTROL_PLANE_VARIABLE, ControlPlane, service_account_user};
 pub use example::Example;
+pub use link::Link;
 pub use manifests::Manifests;
 pub use operator::{Operator, grant_operator_rights};
 pub use port::free_port;
