@@ -139,6 +139,8 @@ reasons! {
     AccountChanged [C I X] Stalled;
     /// The manager is in another region than `spec` says.
     RegionMismatch [C] Stalled;
+    /// Another operator that goes by the same installation name began to write to this account after this one did, so the manager refuses this one's writes: rather a cluster that was restored or cloned while the other one still runs. The message says what to do.
+    Superseded [C] Stalled;
     /// Much of the account vanished at once, so writes are frozen. Look at the manager; if it is right, annotate the credential with `digitalmessaging.io/retry`.
     ObservationSuspicious [C] Stalled;
 

@@ -91,7 +91,8 @@ pub fn reason(class: &Class) -> Reason {
         Class::Unavailable(Outage::Unreachable) => Reason::ManagerUnreachable,
         Class::Unavailable(Outage::Timeout) => Reason::ManagerTimeout,
         Class::Unavailable(Outage::Tls) => Reason::TLSFailed,
-        Class::Unavailable(Outage::ServerError { .. }) | Class::Stale | Class::Superseded => Reason::ManagerUnavailable,
+        Class::Unavailable(Outage::ServerError { .. }) | Class::Stale => Reason::ManagerUnavailable,
+        Class::Superseded => Reason::Superseded,
         Class::Unavailable(Outage::UnexpectedResponse) => Reason::UnexpectedResponse,
     }
 }
@@ -145,6 +146,11 @@ impl From<Failure> for Stop {
                 format!("{}: {}", reason(&error.class), error.message),
             )
             .into(),
+            Failure::Superseded(_) => {
+                let message =
+                    "Superseded: another operator of the same installation writes to this account; see the ManagerCredential";
+                Trouble::new(Reason::CredentialNotReady, message).into()
+            }
             Failure::Frozen => {
                 let message = "ObservationSuspicious: much of the account vanished at once, so writes are frozen; see the ManagerCredential";
                 Trouble::new(Reason::CredentialNotReady, message).into()

@@ -96,6 +96,10 @@ pub enum Failure {
     /// Not tried, because what was seen at the manager is suspicious.
     #[error("writes are frozen: too much of the account vanished at once")]
     Frozen,
+    /// Not tried again, because the manager refuses the writes of this process's term: another one of the same installation
+    /// has begun a later one.
+    #[error("superseded: {0}")]
+    Superseded(Error),
     /// Not tried, because this process does not lead (any more), or ends.
     #[error("this process is not the leader")]
     NotLeading,
@@ -136,6 +140,8 @@ struct State {
     /// How calls are tried again after they found the account down.
     trial: Trial,
     frozen: Option<Vanished>,
+    /// What the manager said when it refused a write because a later term has written.
+    superseded: Option<Error>,
     /// Who was turned away and waits to be told that calls are possible again.
     turned_away: HashSet<Requester>,
 }
@@ -222,6 +228,7 @@ impl Session {
                 health: Health::Starting,
                 trial: Trial::default(),
                 frozen: None,
+                superseded: None,
                 turned_away: HashSet::new(),
             }),
             look_now: Notify::new(),
@@ -269,9 +276,19 @@ impl Session {
         self.shared.state().frozen
     }
 
-    /// Lets writes go on after a freeze: someone has looked and says it is all right.
+    /// What the manager said if it refuses the writes of this process's term.
+    pub fn superseded(&self) -> Option<Error> {
+        self.shared.state().superseded.clone()
+    }
+
+    /// Lets writes go on after a freeze, or after they were refused for their term: someone has looked and says it is all
+    /// right.
     pub fn unfreeze(&self) {
-        self.shared.state().frozen = None;
+        {
+            let mut state = self.shared.state();
+            state.frozen = None;
+            state.superseded = None;
+        }
         self.shared.listener.synced(&self.shared.account);
     }
 

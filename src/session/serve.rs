@@ -167,11 +167,14 @@ fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>
     };
     let refusal = {
         let mut state = shared.state();
-        let is_frozen = state.frozen.is_some() && envelope.request.is_write();
+        let is_write = envelope.request.is_write();
+        let is_frozen = state.frozen.is_some() && is_write;
+        let superseded = state.superseded.clone().filter(|_| is_write);
         let is_down = matches!(state.health, Health::Down { .. });
-        let is_trial = !is_frozen && is_down && state.trial.start(Instant::now());
+        let is_trial = !is_frozen && superseded.is_none() && is_down && state.trial.start(Instant::now());
         match &state.health {
             _ if is_frozen => Some(Failure::Frozen),
+            _ if superseded.is_some() => superseded.map(Failure::Superseded),
             _ if is_trial => None,
             Health::Down { cause, .. } | Health::Refused { cause } => {
                 let failure = Failure::Down(cause.clone());
@@ -234,7 +237,7 @@ fn finish(
             let is_refused = matches!(
                 &outcome,
                 Err(Error {
-                    class: Class::Unauthenticated(_) | Class::Superseded,
+                    class: Class::Unauthenticated(_),
                     ..
                 })
             );
@@ -258,7 +261,10 @@ fn finish(
             mailbox.put_back(&namespace, envelope);
         }
         Err(error) => {
-            if let Class::Unauthenticated(_) | Class::Superseded = error.class {
+            if error.class == Class::Superseded {
+                supersede(shared, &error);
+                envelope.request.fail(Failure::Superseded(error));
+            } else if let Class::Unauthenticated(_) = error.class {
                 // Not the trouble of who asked: it waits with all others until calls are possible again.
                 let health = {
                     let mut state = shared.state();
@@ -271,6 +277,15 @@ fn finish(
                 refuse(shared, envelope.request, error);
             }
         }
+    }
+}
+
+/// No other write of this term will be taken either, so none is tried.
+fn supersede(shared: &Shared, error: &Error) {
+    let is_news = shared.state().superseded.replace(error.clone()).is_none();
+    if is_news {
+        tracing::error!(account = %shared.account, %error, "the manager refuses the writes of this process's term");
+        shared.listener.health_changed(&shared.account);
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn report(
     let (readiness, trouble) = if let Some(proven) = context.accounts.proven(&subject.node) {
         describe(&mut status, &proven);
         let advised = |trouble| advice::add(trouble, credential);
-        let account = account_trouble(&proven.session, &subject.node).map(advised);
+        let account = account_trouble(&proven.session, &subject.node, &context.installation.name).map(advised);
         set_authenticated(&mut status, subject, account.as_ref(), given.as_ref());
         let readiness = match reachable_trouble(&proven.session).map(advised) {
             None => Readiness::Ready,
@@ -177,8 +177,20 @@ fn reachable_trouble(session: &Session) -> Option<Trouble> {
 }
 
 /// What is wrong with the account as such.
-fn account_trouble(session: &Session, node: &Node) -> Option<Trouble> {
-    reachable_trouble(session).or_else(|| {
+fn account_trouble(session: &Session, node: &Node, installation: &str) -> Option<Trouble> {
+    let superseded = || {
+        session.superseded().map(|_| {
+            let message = format!(
+                "the manager refuses the writes of this operator, because another one that goes by the installation name \
+                 {installation} began to write to the account later; one of the two is rather a restored or cloned cluster. \
+                 Nothing is changed at the manager until this is put right: stop one of them, or start this one with a name of \
+                 its own (--installation), which then has to adopt what it is to manage. If the other one is gone already, \
+                 restart this one"
+            );
+            Trouble::new(Reason::Superseded, message)
+        })
+    };
+    reachable_trouble(session).or_else(superseded).or_else(|| {
         session.frozen().map(|lost| {
             let message = format!(
                 "{} of {} objects vanished from the account at once, so writes are frozen. Look at the manager; if this is right: \
