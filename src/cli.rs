@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::{
     desired::pump::Scope,
+    kubernetes::lease::{Timing, TimingError},
     manager::{
         transport::{HostPolicy, SystemLookup},
         values::Insecure,
@@ -59,6 +60,19 @@ pub struct Run {
     #[arg(long, env = "LEADER_ELECTION_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 
+    /// How long a lease lasts without renewal, in whole seconds: after a crash another replica takes over that much later.
+    #[arg(long, env = "LEASE_DURATION", value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
+    pub lease_duration: Duration,
+
+    /// After this time without renewal the leader stops writing, and ends. What it has begun ends in the time that is left of
+    /// the lease.
+    #[arg(long, env = "LEASE_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub lease_renew_deadline: Duration,
+
+    /// How often the leader renews its lease. A standby looks twice as often.
+    #[arg(long, env = "LEASE_RETRY_PERIOD", value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
+    pub lease_retry_period: Duration,
+
     /// Manager hosts that may be called, separated by commas; `*.example.com` allows all names below it. Default: any public host.
     #[arg(long, env = "ALLOWED_MANAGER_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub allowed_manager_hosts: Vec<String>,
@@ -99,14 +113,18 @@ pub struct Run {
 
 impl Run {
     /// The settings; `default_namespace` is that of the service account or kubeconfig.
-    pub fn settings(&self, default_namespace: &str) -> Settings {
+    ///
+    /// # Errors
+    /// If options do not make sense together.
+    pub fn settings(&self, default_namespace: &str) -> Result<Settings, TimingError> {
+        let lease = Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry_period)?;
         let names: BTreeSet<String> = self
             .namespaces
             .iter()
             .map(|name| name.trim().to_owned())
             .filter(|name| !name.is_empty())
             .collect();
-        Settings {
+        Ok(Settings {
             scope: if names.is_empty() {
                 Scope::Cluster
             } else {
@@ -115,6 +133,7 @@ impl Run {
             namespace: self.namespace.clone().unwrap_or_else(|| default_namespace.to_owned()),
             installation: self.installation.clone(),
             identity: self.identity.clone().unwrap_or_else(default_identity),
+            lease,
             hosts: HostPolicy {
                 allowed: self
                     .allowed_manager_hosts
@@ -132,7 +151,7 @@ impl Run {
             },
             lookup: Arc::new(SystemLookup),
             recheck: self.recheck_interval,
-        }
+        })
     }
 }
 
@@ -145,11 +164,15 @@ fn parse_installation(raw: &str) -> Result<String, String> {
     }
 }
 
-fn parse_recheck(raw: &str) -> Result<Duration, String> {
+fn parse_duration(raw: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = raw
         .parse()
         .map_err(|error| format!("must be a duration like 90s or 10m: {error}"))?;
-    let duration = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
+    Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+fn parse_recheck(raw: &str) -> Result<Duration, String> {
+    let duration = parse_duration(raw)?;
     if duration < Duration::from_secs(10) {
         Err("must be at least 10s".to_owned())
     } else {
@@ -178,7 +201,7 @@ mod tests {
 
     #[test]
     fn everything_dangerous_is_off_by_default() {
-        let settings = run(&[]).settings("messaging");
+        let settings = run(&[]).settings("messaging").unwrap();
         assert_eq!(settings.scope, Scope::Cluster);
         assert_eq!(settings.namespace, "messaging");
         assert!(settings.hosts.networks.is_empty());
@@ -187,9 +210,18 @@ mod tests {
 
     #[test]
     fn lists_are_separated_by_commas() {
-        let settings = run(&["--namespaces", "a, b,", "--allowed-manager-hosts", "m.example,*.eu.example"]).settings("x");
+        let settings = run(&["--namespaces", "a, b,", "--allowed-manager-hosts", "m.example,*.eu.example"])
+            .settings("x")
+            .unwrap();
         assert_eq!(settings.scope, Scope::Namespaces(["a".to_owned(), "b".to_owned()].into()));
         assert_eq!(settings.hosts.allowed, ["m.example", "*.eu.example"]);
+    }
+
+    #[test]
+    fn durations_of_the_lease_must_make_sense_together() {
+        assert_eq!(run(&[]).settings("x").unwrap().lease, Timing::default());
+        let shorter = run(&["--lease-duration", "8s"]).settings("x").unwrap_err().to_string();
+        assert!(shorter.contains("--lease-renew-deadline"), "{shorter}");
     }
 
     #[test]
@@ -199,6 +231,7 @@ mod tests {
             ("--allowed-private-networks", "10.0.0.0", "CIDR"),
             ("--recheck-interval", "1s", "at least 10s"),
             ("--recheck-interval", "soon", "90s"),
+            ("--lease-duration", "soon", "90s"),
             ("--max-kubernetes-requests", "1", "8"),
         ] {
             let error = Cli::try_parse_from(["digital-messaging-operator", "run", flag, value])

@@ -11,7 +11,7 @@ use clap::Parser;
 use digital_messaging_operator::{
     cli::{Cli, Command, Run},
     generate,
-    kubernetes::client,
+    kubernetes::client::Clients,
     operator,
     telemetry::{logs, metrics::Metrics},
 };
@@ -23,28 +23,42 @@ use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Run(run) => run_operator(&run),
+        Command::Run(run) => return run_logged(&run),
         Command::Crds => generate::crds().map(|manifests| print!("{manifests}")).map_err(Into::into),
         Command::Generate { root } => generate::write_files(&root).map_err(Into::into),
     };
-    match outcome {
+    outcome.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+fn failed(error: &AnyError) -> ExitCode {
+    eprintln!("digital-messaging-operator: {error}");
+    ExitCode::FAILURE
+}
+
+/// Runs the operator. Why it ends is its last log line, in the format of all others.
+fn run_logged(run: &Run) -> ExitCode {
+    if let Err(error) = logs::start(run.log_format, &run.log_filter) {
+        return failed(&error);
+    }
+    match run_operator(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("digital-messaging-operator: {error}");
+            tracing::error!(%error, "the operator ends");
             ExitCode::FAILURE
         }
     }
 }
 
 #[tokio::main]
-async fn run_operator(run: &Run) -> Result<(), Box<dyn Error + Send + Sync>> {
-    logs::start(run.log_format, &run.log_filter)?;
+async fn run_operator(run: &Run) -> Result<(), AnyError> {
     let mut config = kube::Config::infer()
         .await
         .map_err(|error| format!("no way to a Kubernetes API found: {error}"))?;
     config.connect_timeout = Some(Duration::from_secs(5));
-    let settings = run.settings(&config.default_namespace);
-    let client = client::client(config, run.max_kubernetes_requests.into())?;
+    let settings = run.settings(&config.default_namespace)?;
+    let clients = Clients::new(config, run.max_kubernetes_requests.into(), &settings.identity)?;
     let listener = TcpListener::bind(run.listen)
         .await
         .map_err(|error| format!("cannot listen on {} (--listen): {error}", run.listen))?;
@@ -58,9 +72,6 @@ async fn run_operator(run: &Run) -> Result<(), Box<dyn Error + Send + Sync>> {
         }
         asked.cancel();
     });
-    let outcome = operator::run(settings, client, listener, Arc::new(Metrics::default()), stop).await;
-    if let Err(error) = &outcome {
-        tracing::error!(%error, "the operator ends");
-    }
-    outcome.map_err(Into::into)
+    operator::run(settings, clients, listener, Arc::new(Metrics::default()), stop).await?;
+    Ok(())
 }

@@ -3,9 +3,14 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::BoxFuture};
-use kube::{Client, runtime::reflector::store::Writer};
+use kube::runtime::reflector::store::Writer;
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -13,13 +18,13 @@ use crate::{
     desired::{
         Mirror, Stores, Wakers,
         node::Kind,
-        pump::{Scope, pump_resource, pump_secrets},
+        pump::{Scope, Source, pump_resource, pump_secrets},
     },
     kubernetes::{
-        client::Kubernetes,
+        client::{Clients, Kubernetes},
         events::Events,
         installation::{self, InstallationError},
-        lease::{Candidate, Leadership, Lost},
+        lease::{Candidate, Leadership, Lost, Timing},
         preflight::{self, PreflightError},
         secrets::SecretReader,
     },
@@ -38,6 +43,8 @@ pub struct Settings {
     pub installation: Option<String>,
     /// Who this process is among the replicas.
     pub identity: String,
+    /// Leader election.
+    pub lease: Timing,
     /// Which managers may be called.
     pub hosts: HostPolicy,
     /// How their addresses are found.
@@ -61,6 +68,9 @@ pub enum RunError {
     /// A part that must not end has ended.
     #[error("{0} ended unexpectedly")]
     Ended(&'static str),
+    /// What Kubernetes holds could not be read. Ending is how it starts over.
+    #[error("took the lease, but could not read anew what Kubernetes holds: {0}")]
+    Unread(String),
     /// The health endpoints cannot be served.
     #[error("cannot serve health and metrics: {0}")]
     Serve(#[source] std::io::Error),
@@ -69,13 +79,18 @@ pub enum RunError {
 /// How long what is under way may take to finish at the end: a call to a manager takes at most 20 s.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// What was read longer ago than this is read anew before it is worked on: nobody tells a standby that its watches are dead.
+const FRESH: Duration = Duration::from_secs(2);
+/// How long that may take.
+const READING: Duration = Duration::from_mins(1);
+
 /// Runs until `stop`, then finishes what is under way and gives the lease back.
 ///
 /// # Errors
 /// See [`RunError`].
 pub async fn run(
     settings: Settings,
-    client: Client,
+    clients: Clients,
     listener: TcpListener,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
@@ -83,7 +98,7 @@ pub async fn run(
     let health = health::Health::default();
     let serving = stop.child_token();
     let server = tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
-    let outcome = Box::pin(lead(settings, client, health, metrics, &stop)).await;
+    let outcome = Box::pin(lead(settings, clients, health, metrics, &stop)).await;
     serving.cancel();
     let ended = server.await.unwrap_or(Ok(()));
     outcome.and(ended.map_err(RunError::Serve))
@@ -91,46 +106,71 @@ pub async fn run(
 
 async fn lead(
     settings: Settings,
-    client: Client,
+    clients: Clients,
     health: health::Health,
     metrics: Arc<Metrics>,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    preflight::check(&client, &settings.scope, &settings.namespace).await?;
-    let installation = installation::load(&client, &settings.namespace, settings.installation.as_deref()).await?;
+    preflight::check(&clients.general, &settings.scope, &settings.namespace).await?;
+    let installation = installation::load(&clients.general, &settings.namespace, settings.installation.as_deref()).await?;
     tracing::info!(installation = installation.name, identity = settings.identity, "starting");
     let leadership = Arc::new(Leadership::new(installation.name.clone()));
-    let kubernetes = Kubernetes {
-        client: client.clone(),
-        leadership: leadership.clone(),
-        metrics: metrics.clone(),
-    };
 
-    let (mirror, woken, pumps) = mirror(&settings.scope, &client, &metrics);
+    let (source, sources) = watch::channel((0, clients.general.clone()));
+    let (mirror, woken, pumps) = mirror(&settings.scope, &sources, &metrics);
     let mut background: JoinSet<&'static str> = JoinSet::new();
     for pump in pumps {
         background.spawn(pump);
     }
-    let (events, send_events) = Events::new(client.clone(), settings.identity.clone(), leadership.clone(), metrics.clone());
-    background.spawn(async move {
-        send_events.await;
-        "sending events"
-    });
-
     tokio::select! {
         ready = mirror.ready() => if !ready { return Err(RunError::Ended("a watch")) },
         ended = background.join_next() => return Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
         () = stop.cancelled() => return Ok(()),
     }
     health.set_ready();
+    let read = Instant::now();
 
-    let mut candidate = Candidate::new(client.clone(), &settings.namespace, settings.identity.clone(), &leadership);
+    let mut candidate = Candidate::new(
+        clients.lease.clone(),
+        &settings.namespace,
+        settings.identity.clone(),
+        settings.lease,
+        &leadership,
+    );
     tokio::select! {
         () = candidate.acquire() => metrics.set_leader(true),
         ended = background.join_next() => return Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
         () = stop.cancelled() => return Ok(()),
     }
+    let client = if read.elapsed() < FRESH {
+        clients.general
+    } else {
+        // By connections of its own: those of a standby may be dead as well.
+        let client = clients.again().map_err(|error| RunError::Unread(error.to_string()))?;
+        let reading = timeout(READING, mirror.read_anew(&source, client.clone()));
+        let failure = tokio::select! {
+            read = reading => read.err().map(|_| RunError::Unread("the Kubernetes API did not answer in time".to_owned())),
+            lost = candidate.hold() => Some(RunError::LeadershipLost(lost)),
+            () = stop.cancelled() => None,
+        };
+        if let Some(failure) = failure {
+            metrics.set_leader(false);
+            candidate.release().await;
+            return Err(failure);
+        }
+        client
+    };
 
+    let kubernetes = Kubernetes {
+        client: client.clone(),
+        leadership: leadership.clone(),
+        metrics: metrics.clone(),
+    };
+    let (events, send_events) = Events::new(client.clone(), settings.identity.clone(), leadership.clone(), metrics.clone());
+    background.spawn(async move {
+        send_events.await;
+        "sending events"
+    });
     let tasks = TaskTracker::new();
     let permit = {
         let leadership = leadership.clone();
@@ -160,7 +200,7 @@ async fn lead(
     tokio::pin!(controllers);
     mirror.start_waking();
 
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),
         ended = background.join_next() => Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
         () = &mut controllers => Err(RunError::Ended("a controller")),
@@ -171,15 +211,17 @@ async fn lead(
         finish.cancel();
         let drained = async {
             tokio::select! {
-                () = async { (&mut controllers).await; accounts.close(); tasks.close(); tasks.wait().await; } => true,
+                () = async { (&mut controllers).await; accounts.close(); tasks.close(); tasks.wait().await; } => Ok(()),
                 // The lease must not end meanwhile.
-                _ = candidate.hold() => false,
+                lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),
             }
         };
-        if !timeout(GRACE, drained).await.unwrap_or(false) {
-            tracing::warn!("not everything that was under way has finished");
+        match timeout(GRACE, drained).await {
+            Ok(Ok(())) => candidate.release().await,
+            Ok(Err(lost)) => outcome = Err(lost),
+            // Whoever took the lease now might write beside what is still under way.
+            Err(_) => tracing::warn!("not everything that was under way has finished; the lease is kept until it ends by itself"),
         }
-        candidate.release().await;
     }
     metrics.set_leader(false);
     outcome
@@ -195,7 +237,7 @@ struct Woken {
 
 type Pump = BoxFuture<'static, &'static str>;
 
-fn mirror(scope: &Scope, client: &Client, metrics: &Arc<Metrics>) -> (Arc<Mirror>, Woken, Vec<Pump>) {
+fn mirror(scope: &Scope, sources: &watch::Receiver<Source>, metrics: &Arc<Metrics>) -> (Arc<Mirror>, Woken, Vec<Pump>) {
     let (credentials, interfaces, connections) = (Writer::new(()), Writer::new(()), Writer::new(()));
     let (secrets, outputs) = (Writer::new(()), Writer::new(()));
     let stores = Stores {
@@ -222,27 +264,27 @@ fn mirror(scope: &Scope, client: &Client, metrics: &Arc<Metrics>) -> (Arc<Mirror
             name
         })
     };
-    let parts = || (scope.clone(), client.clone(), mirror.clone(), metrics.clone());
+    let parts = || (scope.clone(), sources.clone(), mirror.clone(), metrics.clone());
     let pumps = vec![
         named("the watch of ManagerCredentials", {
             let (s, c, m, t) = parts();
-            Box::pin(async move { pump_resource(Kind::Credential, &s, &c, credentials, m, t).await })
+            Box::pin(async move { pump_resource(Kind::Credential, &s, c, credentials, m, t).await })
         }),
         named("the watch of DigitalMessagingInterfaces", {
             let (s, c, m, t) = parts();
-            Box::pin(async move { pump_resource(Kind::Interface, &s, &c, interfaces, m, t).await })
+            Box::pin(async move { pump_resource(Kind::Interface, &s, c, interfaces, m, t).await })
         }),
         named("the watch of ChannelConnections", {
             let (s, c, m, t) = parts();
-            Box::pin(async move { pump_resource(Kind::Connection, &s, &c, connections, m, t).await })
+            Box::pin(async move { pump_resource(Kind::Connection, &s, c, connections, m, t).await })
         }),
         named("the watch of Secrets", {
             let (s, c, m, t) = parts();
-            Box::pin(async move { pump_secrets(Kind::Secret, &s, &c, secrets, m, t).await })
+            Box::pin(async move { pump_secrets(Kind::Secret, &s, c, secrets, m, t).await })
         }),
         named("the watch of outputs", {
             let (s, c, m, t) = parts();
-            Box::pin(async move { pump_secrets(Kind::Output, &s, &c, outputs, m, t).await })
+            Box::pin(async move { pump_secrets(Kind::Output, &s, c, outputs, m, t).await })
         }),
     ];
     let woken = Woken {

@@ -21,10 +21,11 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
+    Client,
     core::{PartialObjectMeta, error_boundary::InvalidObject},
     runtime::reflector::{ObjectRef, Store},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
@@ -57,6 +58,8 @@ pub struct Mirror {
     /// Objects that we are writing right now, and the version that the watch has shown meanwhile: whether that is news is known
     /// once the write has told which version it leaves.
     writing: Mutex<HashMap<Node, Option<String>>>,
+    /// By kind: the last of the clients by which everything was read; see [`pump::Source`].
+    read: watch::Sender<HashMap<Kind, u64>>,
 }
 
 struct Written {
@@ -152,6 +155,7 @@ impl Mirror {
             waking: AtomicBool::new(false),
             written: Mutex::default(),
             writing: Mutex::default(),
+            read: watch::Sender::default(),
         }
     }
 
@@ -166,6 +170,32 @@ impl Mirror {
         )
         .await;
         ready.0.is_ok() && ready.1.is_ok() && ready.2.is_ok() && ready.3.is_ok() && ready.4.is_ok()
+    }
+
+    /// Has everything read anew with another client, and waits until that is done.
+    pub async fn read_anew(&self, sources: &watch::Sender<pump::Source>, client: Client) {
+        let mut asked = 0;
+        sources.send_modify(|(round, source)| {
+            *round = round.wrapping_add(1);
+            asked = *round;
+            *source = client;
+        });
+        let kinds = [
+            Kind::Credential,
+            Kind::Interface,
+            Kind::Connection,
+            Kind::Secret,
+            Kind::Output,
+        ];
+        let done = |read: &HashMap<Kind, u64>| kinds.iter().all(|kind| read.get(kind) == Some(&asked));
+        // It fails only if the sender is gone, which is ours.
+        let _ = self.read.subscribe().wait_for(done).await;
+    }
+
+    fn has_read(&self, kind: Kind, round: u64) {
+        self.read.send_modify(|read| {
+            read.insert(kind, round);
+        });
     }
 
     /// A `ManagerCredential`.

@@ -20,6 +20,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::{
     Mirror, SecretMeta,
@@ -53,6 +54,9 @@ impl Scope {
     }
 }
 
+/// The client that watches use, and how often there was another one before it: with each, watches start over.
+pub type Source = (u64, Client);
+
 /// An object, or what is left of one that does not parse.
 type Guarded<K> = Result<K, Box<InvalidObject>>;
 
@@ -60,27 +64,31 @@ type Guarded<K> = Result<K, Box<InvalidObject>>;
 pub async fn pump_resource<K>(
     kind: Kind,
     scope: &Scope,
-    client: &Client,
+    sources: watch::Receiver<Source>,
     writer: Writer<K>,
     mirror: Arc<Mirror>,
     metrics: Arc<Metrics>,
 ) where
     K: Watched + kube::Resource<Scope = NamespaceResourceScope> + DeserializeOwned,
 {
-    let streams = scope.apis::<DeserializeGuard<K>>(client).into_iter().map(|api| {
-        let events = watcher(api, watcher::Config::default()).modify(trim).default_backoff();
-        events
-            .map(|event| event.map(|event| map_event(event, |guard: DeserializeGuard<K>| guard.0.map_err(Box::new))))
-            .boxed()
-    });
-    Pump::new(kind, writer, mirror, metrics).run(streams).await;
+    let watches = |client: &Client| {
+        let apis = scope.apis::<DeserializeGuard<K>>(client).into_iter();
+        let streams = apis.map(|api| {
+            let events = watcher(api, watcher::Config::default()).modify(trim).default_backoff();
+            events
+                .map(|event| event.map(|event| map_event(event, |guard: DeserializeGuard<K>| guard.0.map_err(Box::new))))
+                .boxed()
+        });
+        streams.collect()
+    };
+    Pump::new(kind, writer, mirror, metrics).run(sources, watches).await;
 }
 
 /// Pumps metadata of Secrets with a label.
 pub async fn pump_secrets(
     kind: Kind,
     scope: &Scope,
-    client: &Client,
+    sources: watch::Receiver<Source>,
     writer: Writer<SecretMeta>,
     mirror: Arc<Mirror>,
     metrics: Arc<Metrics>,
@@ -91,11 +99,15 @@ pub async fn pump_secrets(
         label::CREDENTIALS
     };
     let config = watcher::Config::default().labels(&format!("{name}={}", label::TRUE));
-    let streams = scope.apis::<SecretMeta>(client).into_iter().map(|api| {
-        let events = watcher(api, config.clone()).modify(trim).default_backoff();
-        events.map(|event| event.map(|event| map_event(event, Ok))).boxed()
-    });
-    Pump::new(kind, writer, mirror, metrics).run(streams).await;
+    let watches = |client: &Client| {
+        let apis = scope.apis::<SecretMeta>(client).into_iter();
+        let streams = apis.map(|api| {
+            let events = watcher(api, config.clone()).modify(trim).default_backoff();
+            events.map(|event| event.map(|event| map_event(event, Ok))).boxed()
+        });
+        streams.collect()
+    };
+    Pump::new(kind, writer, mirror, metrics).run(sources, watches).await;
 }
 
 fn map_event<A, B>(event: Event<A>, map: impl Fn(A) -> B) -> Event<B> {
@@ -131,6 +143,10 @@ struct Pump<K: Watched> {
     known: Vec<BTreeSet<Node>>,
     /// Watches that have not been complete once.
     incomplete: BTreeSet<usize>,
+    /// Watches that have not been complete once with the present client.
+    unread: BTreeSet<usize>,
+    /// See [`Source`].
+    round: u64,
     /// Objects of the first complete set, until all watches are complete.
     first: Staged<K>,
 }
@@ -145,30 +161,50 @@ impl<K: Watched> Pump<K> {
             staged: Vec::new(),
             known: Vec::new(),
             incomplete: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            round: 0,
             first: BTreeMap::new(),
         }
     }
 
-    async fn run<S>(mut self, streams: impl Iterator<Item = S>)
+    async fn run<S>(mut self, mut sources: watch::Receiver<Source>, watches: impl Fn(&Client) -> Vec<S>)
     where
         S: Stream<Item = Result<Event<Guarded<K>>, watcher::Error>> + Send + Unpin + 'static,
     {
-        let mut all = SelectAll::new();
-        for (watch, stream) in streams.enumerate() {
-            all.push(stream.map(move |event| (watch, event)));
-            self.staged.push(None);
-            self.known.push(BTreeSet::new());
-            self.incomplete.insert(watch);
-        }
-        while let Some((watch, event)) = all.next().await {
-            match event {
-                Ok(event) => self.take(watch, event),
-                Err(error) => {
-                    self.metrics.watch_error(self.kind.plural());
-                    tracing::warn!(resource = self.kind.plural(), %error, "a watch failed; it starts again");
+        loop {
+            let (round, client) = sources.borrow_and_update().clone();
+            let mut events = self.begin(round, watches(&client));
+            loop {
+                tokio::select! {
+                    Some((watch, event)) = events.next() => match event {
+                        Ok(event) => self.take(watch, event),
+                        Err(error) => {
+                            self.metrics.watch_error(self.kind.plural());
+                            tracing::warn!(resource = self.kind.plural(), %error, "a watch failed; it starts again");
+                        }
+                    },
+                    Ok(()) = sources.changed() => break,
+                    else => return,
                 }
             }
         }
+    }
+
+    fn begin<S>(&mut self, round: u64, streams: Vec<S>) -> SelectAll<impl Stream<Item = (usize, S::Item)> + use<S, K>>
+    where
+        S: Stream + Send + Unpin,
+    {
+        self.round = round;
+        self.unread = (0..streams.len()).collect();
+        if self.known.is_empty() {
+            self.incomplete.clone_from(&self.unread);
+            self.known = vec![BTreeSet::new(); streams.len()];
+        }
+        self.staged = streams.iter().map(|_| None).collect();
+        let numbered = streams.into_iter().enumerate();
+        numbered
+            .map(|(watch, stream)| stream.map(move |event| (watch, event)))
+            .collect()
     }
 
     fn take(&mut self, watch: usize, event: Event<Guarded<K>>) {
@@ -216,6 +252,10 @@ impl<K: Watched> Pump<K> {
             for object in staged.into_values() {
                 self.apply(watch, object);
             }
+        }
+        self.unread.remove(&watch);
+        if self.unread.is_empty() {
+            self.mirror.has_read(self.kind, self.round);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderValue, header::USER_AGENT};
 use kube::{Client, Config, client::ClientBuilder};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -94,13 +95,49 @@ fn sort(error: kube::Error) -> WriteError {
     }
 }
 
-/// A client with at most `concurrent` requests under way, and without retries of its own: those of the library go on for minutes, behind the back of back-off and deadlines.
-///
-/// # Errors
-/// If TLS or authentication cannot be set up.
-pub fn client(mut config: Config, concurrent: usize) -> kube::Result<Client> {
-    config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?
-        .with_layer(&GlobalConcurrencyLimitLayer::new(concurrent))
-        .build())
+/// The clients of one process.
+#[derive(Clone)]
+pub struct Clients {
+    /// For everything but the Lease.
+    pub general: Client,
+    /// For the Lease alone, with connections of its own: requests that wait or hang elsewhere never cost the lease.
+    pub lease: Client,
+    config: Config,
+    limit: GlobalConcurrencyLimitLayer,
 }
+
+impl Clients {
+    /// Clients that name `identity` in the API server's audit log. At most `concurrent` requests of the general one are
+    /// under way at a time. None retries by itself: retries of the library go on for minutes, behind the back of back-off
+    /// and deadlines.
+    ///
+    /// # Errors
+    /// If TLS or authentication cannot be set up.
+    pub fn new(mut config: Config, concurrent: usize, identity: &str) -> kube::Result<Self> {
+        config.default_retry = false;
+        if let Ok(agent) = HeaderValue::try_from(format!("{AGENT} ({identity})")) {
+            config.headers.push((USER_AGENT, agent));
+        }
+        let limit = GlobalConcurrencyLimitLayer::new(concurrent);
+        Ok(Self {
+            general: general(&config, &limit)?,
+            lease: ClientBuilder::try_from(config.clone())?.build(),
+            config,
+            limit,
+        })
+    }
+
+    /// Another general client, with the same limit and no connection of the first.
+    ///
+    /// # Errors
+    /// If TLS or authentication cannot be set up.
+    pub fn again(&self) -> kube::Result<Client> {
+        general(&self.config, &self.limit)
+    }
+}
+
+fn general(config: &Config, limit: &GlobalConcurrencyLimitLayer) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config.clone())?.with_layer(limit).build())
+}
+
+const AGENT: &str = concat!("digital-messaging-operator/", env!("CARGO_PKG_VERSION"));

@@ -18,7 +18,7 @@ use digital_messaging_contract::account::AuthenticationMethod;
 use digital_messaging_operator::{
     api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
     desired::pump::Scope,
-    kubernetes::client,
+    kubernetes::{client::Clients, lease::Timing},
     manager::{
         transport::{HostPolicy, SystemLookup},
         values::Insecure,
@@ -109,6 +109,7 @@ impl Scene {
             namespace: namespace.clone(),
             installation: None,
             identity: "operator-0".to_owned(),
+            lease: Timing::default(),
             hosts: HostPolicy {
                 allowed: vec![],
                 private: true,
@@ -146,13 +147,13 @@ impl Scene {
             .await
             .unwrap();
         config.proxy_url = None;
-        let client = client::client(config, 64).unwrap();
+        let clients = Clients::new(config, 64, &self.settings.identity).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.metrics = Arc::default();
         let stop = CancellationToken::new();
         let task = tokio::spawn(operator::run(
             self.settings.clone(),
-            client,
+            clients,
             listener,
             self.metrics.clone(),
             stop.clone(),
@@ -293,6 +294,11 @@ impl Scene {
     /// All objects of ours with their conditions, for the message of a failing test.
     pub async fn describe(&self) -> String {
         evidence::describe(&self.client, &self.namespace).await
+    }
+
+    /// The control plane that it plays on.
+    pub fn control_plane(&self) -> &'static ControlPlane {
+        self.control_plane
     }
 
     /// The user that the operator is for the API server.
