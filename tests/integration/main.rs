@@ -17,6 +17,7 @@ mod going;
 mod hostile;
 mod lifecycle;
 mod policy;
+mod replicas;
 mod rotation;
 mod scene;
 mod schema;
