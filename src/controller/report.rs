@@ -156,6 +156,10 @@ where
 {
     match finalizer::set(&context.kubernetes, subject.node.kind.plural(), object, wanted).await? {
         None => Ok(()),
+        Some(left) if !wanted && object.meta().resource_version.as_ref() == Some(&left) => {
+            context.mirror.let_go(&subject.node, left);
+            Err(Stop::Quiet)
+        }
         version => {
             remember(context, subject, object, version, true);
             Err(Stop::Quiet)

@@ -315,6 +315,21 @@ impl Mirror {
         }
     }
 
+    /// Remembers that we let an object go that was only waiting for us: what the watch may still show of it is history. The
+    /// answer to such a write has the version that it was made over.
+    pub fn let_go(&self, node: &Node, over: String) {
+        let write = OwnWrite {
+            over,
+            left: String::new(),
+            wake: false,
+        };
+        self.written().insert(node.clone(), Written { write, shown: false });
+        // The watch may have been faster, and nothing would clear it then.
+        if !self.exists(node) {
+            self.written().remove(node);
+        }
+    }
+
     /// Our last write to an object, and whether the watch has shown it.
     pub fn own_write(&self, node: &Node) -> Option<(OwnWrite, bool)> {
         self.written().get(node).map(|written| (written.write.clone(), written.shown))

@@ -40,6 +40,10 @@ pub enum Action {
     DeleteOutputs { slot: usize },
     /// Renames it at the manager, past the operator.
     Drift { slot: usize, name: u32 },
+    /// Deletes it at the manager, past the operator.
+    Vanish { slot: usize },
+    /// Asks for a new one in place of one that was deleted at the manager.
+    Recreate { slot: usize },
     /// Makes a connection at the manager that is nobody's here.
     MakeForeign,
     /// Renames the interface.
@@ -91,6 +95,8 @@ pub struct Slot {
     pub remote: bool,
     /// Whether the Secret with the outputs is to be there.
     pub outputs: bool,
+    /// Whether somebody deleted it at the manager, so that the resource waits to be told what to do.
+    pub missing: bool,
     phase: Phase,
 }
 
@@ -104,6 +110,13 @@ enum Phase {
     Fresh,
     /// A deletion: the name is not free yet.
     Going,
+}
+
+impl Slot {
+    /// Whether it is declared and at the manager, and nothing is under way.
+    fn serves(&self) -> bool {
+        self.declared.is_some() && self.remote && self.phase == Phase::Settled
+    }
 }
 
 /// What must hold once everything has settled.
@@ -135,9 +148,12 @@ impl Model {
         let at = |slot: &usize| &self.slots[*slot];
         match action {
             A::Create { slot, .. } => at(slot).declared.is_none() && at(slot).phase == Phase::Settled,
-            A::Rename { slot, .. } | A::Reapply { slot } | A::WipeStatus { slot } => at(slot).declared.is_some(),
-            A::Switch { slot, deletion } => at(slot).declared.is_some_and(|it| it.deletion != *deletion),
-            A::Delete { slot } | A::DeleteOutputs { slot } => at(slot).declared.is_some() && at(slot).phase == Phase::Settled,
+            A::Rename { slot, .. } | A::Reapply { slot } => at(slot).declared.is_some(),
+            A::Switch { slot, deletion } => !at(slot).missing && at(slot).declared.is_some_and(|it| it.deletion != *deletion),
+            A::Delete { slot } | A::WipeStatus { slot } => at(slot).declared.is_some() && at(slot).phase == Phase::Settled,
+            A::DeleteOutputs { slot } => at(slot).serves(),
+            A::Vanish { slot } => at(slot).serves() && !self.failing,
+            A::Recreate { slot } => at(slot).missing && at(slot).phase == Phase::Settled,
             // The walk's own calls would meet the faults as well.
             A::Drift { slot, .. } => at(slot).remote && at(slot).phase == Phase::Settled && !self.failing,
             A::MakeForeign => !self.failing && self.foreign < 3,
@@ -174,24 +190,27 @@ impl Model {
             }
             A::Delete { slot } => {
                 let slot = &mut self.slots[*slot];
-                slot.phase = Phase::Going;
+                (slot.phase, slot.missing) = (Phase::Going, false);
                 if slot.declared.take().is_some_and(|it| it.deletion == Deletion::Delete) {
                     (slot.remote, slot.outputs) = (false, false);
                 }
             }
             A::DeleteOutputs { slot } => self.slots[*slot].phase = Phase::Fresh,
+            A::Vanish { slot } => {
+                let slot = &mut self.slots[*slot];
+                (slot.remote, slot.missing, slot.phase) = (false, true, Phase::Fresh);
+            }
+            // What has forgotten that there was one makes one as well.
+            A::Recreate { slot } | A::WipeStatus { slot } => {
+                let slot = &mut self.slots[*slot];
+                (slot.remote, slot.missing, slot.phase) = (true, false, Phase::Fresh);
+            }
             A::MakeForeign => self.foreign += 1,
             A::RenameInterface { name } => self.interface_name = *name,
             A::Fail { .. } => self.failing = true,
             A::Leave { .. } => self.away = true,
             A::Return => self.away = false,
-            A::Reapply { .. }
-            | A::WipeStatus { .. }
-            | A::Drift { .. }
-            | A::RotateKey
-            | A::RotateChannelSecrets
-            | A::Restart
-            | A::Crash => {}
+            A::Reapply { .. } | A::Drift { .. } | A::RotateKey | A::RotateChannelSecrets | A::Restart | A::Crash => {}
         }
     }
 
@@ -227,7 +246,7 @@ fn candidate(random: &mut StdRng) -> Action {
     ]
     .choose(random)
     .unwrap();
-    match random.random_range(0..40) {
+    match random.random_range(0..44) {
         0..8 => A::Create { slot, deletion },
         8..13 => A::Rename { slot, name },
         13..18 => A::Delete { slot },
@@ -244,6 +263,8 @@ fn candidate(random: &mut StdRng) -> Action {
         35 => A::Restart,
         36 => A::Crash,
         37 => A::Leave { crash: random.random() },
+        38..40 => A::Vanish { slot },
+        40..42 => A::Recreate { slot },
         _ => A::Return,
     }
 }
@@ -280,6 +301,6 @@ mod tests {
             .iter()
             .map(|action| format!("{action:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
             .collect();
-        assert_eq!(kinds.len(), 17, "{kinds:?}");
+        assert_eq!(kinds.len(), 19, "{kinds:?}");
     }
 }

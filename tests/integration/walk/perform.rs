@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use digital_messaging_contract::problem::Code;
-use digital_messaging_operator::api::ChannelConnection;
+use digital_messaging_contract::{connection::Connection, problem::Code};
+use digital_messaging_operator::api::{ChannelConnection, annotation};
 use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
 use sandbox::{Credential, ManagerAccount};
@@ -20,7 +20,7 @@ pub struct Stage {
     pub scene: Scene,
     pub account: ManagerAccount,
     /// Connections that are nobody's here, as the manager answered when they were made.
-    pub foreign: Vec<digital_messaging_contract::connection::Connection>,
+    pub foreign: Vec<Connection>,
     foreign_interface: Option<String>,
 }
 
@@ -84,6 +84,16 @@ impl Stage {
                 let _ = self.scene.secrets().delete(&outputs, &DeleteParams::default()).await;
             }
             A::Drift { slot, name } => self.drift(*slot, *name).await,
+            A::Vanish { slot } => {
+                let found = self.at_the_manager(*slot).await.unwrap();
+                self.account.delete_connection(&found.id).await.unwrap();
+            }
+            A::Recreate { slot } => {
+                let lost = self.scene.connection_id(&name(*slot)).await;
+                self.scene
+                    .annotate::<ChannelConnection>(&name(*slot), annotation::RECREATE, &lost)
+                    .await;
+            }
             A::MakeForeign => self.make_foreign().await,
             A::RenameInterface { name } => self.apply_interface(*name).await,
             A::RotateKey => self.rotate_key().await,
@@ -100,12 +110,15 @@ impl Stage {
         }
     }
 
-    /// Renames whatever carries the slot's reference. Nothing may be there yet.
-    async fn drift(&self, slot: usize, to: u32) {
+    /// Whatever carries the slot's reference at the manager.
+    async fn at_the_manager(&self, slot: usize) -> Option<Connection> {
         let ending = self.reference_ending(slot);
         let held = self.account.connections().await.unwrap();
-        let ours = |it: &&_| is_of(it, &ending);
-        let Some(found) = held.iter().find(ours) else { return };
+        held.into_iter().find(|it| is_of(it, &ending))
+    }
+
+    async fn drift(&self, slot: usize, to: u32) {
+        let found = self.at_the_manager(slot).await.unwrap();
         let patch = json!({ "displayName": format!("Drifted {to}") });
         // Somebody else may be faster: then there is nothing left to change.
         let _ = self.account.patch_connection(&found.id, &patch).await;
@@ -163,7 +176,7 @@ impl Stage {
 }
 
 /// Whether a connection at the manager carries a reference with this ending.
-pub fn is_of(connection: &digital_messaging_contract::connection::Connection, ending: &str) -> bool {
+pub fn is_of(connection: &Connection, ending: &str) -> bool {
     let reference = connection.external_reference.as_deref();
     reference.is_some_and(|reference| reference.ends_with(ending))
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use digital_messaging_operator::api::{DigitalMessagingInterface, ManagerCredential, annotation};
+use digital_messaging_operator::{
+    api::{DigitalMessagingInterface, ManagerCredential, annotation},
+    controller::reason::Reason,
+};
 use kube::{Api, ResourceExt};
 
 use super::{
@@ -143,6 +146,13 @@ impl Stage {
             (None, None) => {}
             (None, Some(_)) => return Err("it is gone".to_owned()),
             (Some(object), None) => return Err(format!("it is still there: {:?}", object.finalizers())),
+            (Some(object), Some(_)) if expected.missing => {
+                let reason = Reason::RemoteMissing.as_str();
+                let found = expect(&object, "Synced", "False", reason)?;
+                if found.observed_generation != object.metadata.generation {
+                    return Err(format!("of an older generation: {found}"));
+                }
+            }
             (Some(object), Some(declared)) => {
                 expect_done(&object, &name(slot))?;
                 let status = object.status.as_ref().and_then(|status| status.id.as_ref());
