@@ -199,6 +199,9 @@ async fn lead(
     let controllers = controllers(woken, &context, &finish);
     tokio::pin!(controllers);
     mirror.start_waking();
+    for kind in [Kind::Interface, Kind::Connection] {
+        mirror.tell_plans_waiting(kind, |count| metrics.set_plans_waiting(kind.as_str(), count));
+    }
 
     let mut outcome = tokio::select! {
         lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),

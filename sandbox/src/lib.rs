@@ -38,7 +38,7 @@ pub use audit::{AuditLog, AuditMark, Request};
 pub use control_plane::{CONTROL_PLANE_VARIABLE, ControlPlane, service_account_user};
 pub use example::Example;
 pub use link::Link;
-pub use manifests::Manifests;
+pub use manifests::{Manifests, api_for};
 pub use operator::{Operator, grant_operator_rights};
 pub use port::free_port;
 pub use process::{Launch, Process, Signal};

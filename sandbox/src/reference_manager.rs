@@ -260,6 +260,14 @@ impl ManagerAccount {
         self.call(Method::POST, "/v1/interfaces", Some(spec)).await
     }
 
+    /// Changes an interface by hand with a merge patch.
+    ///
+    /// # Errors
+    /// When the manager cannot be reached or refuses.
+    pub async fn patch_interface(&self, id: &str, patch: &Value) -> Result<Interface> {
+        self.call(Method::PATCH, &format!("/v1/interfaces/{id}"), Some(patch)).await
+    }
+
     /// Makes a connection by hand.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub struct Adoption {
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[-A-Za-z0-9_.~]+$"))]
     pub id: Option<String>,
     /// `Match`: adopts only if nothing would have to change, and otherwise waits and names the differences.
-    /// `Override`: adopts it and makes it what is declared, also if another installation held it. Default: `Match`.
+    /// `Override`: adopts it and makes it what is declared. Neither takes what somebody holds. Default: `Match`.
     #[serde(default)]
     pub mode: AdoptionMode,
 }

@@ -9,7 +9,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::plan::{Drift, Plan};
 
 /// Most characters of a condition's message. The API server refuses a status with a longer one.
 pub const MAX_MESSAGE_LENGTH: usize = 1024;
@@ -117,8 +117,21 @@ pub trait HasConditions {
         self.conditions().iter().find(|condition| condition.type_ == type_)
     }
 
+    /// The plan that waits, for kinds that have plans.
+    fn plan(&self) -> Option<&Plan> {
+        None
+    }
+
     /// Shows the plan that waits, for kinds that have plans.
     fn set_plan(&mut self, _plan: Option<Plan>) {}
+
+    /// The drift that stands, for kinds that can drift.
+    fn drift(&self) -> Option<&Drift> {
+        None
+    }
+
+    /// Shows the drift that stands, for kinds that can drift.
+    fn set_drift(&mut self, _drift: Option<Drift>) {}
 
     /// Puts a condition in the place of the one of its type. Its transition time stays as it was unless the status changes.
     fn set_condition(&mut self, mut condition: Condition) {

@@ -10,7 +10,7 @@ use super::{
     channel::{Channel, ChannelType},
     condition::{Condition, HasConditions},
     lenient,
-    plan::{Drift, LastApplied, Plan},
+    plan::{CorrectedDrift, Drift, LastApplied, Plan},
     policy::{EffectivePolicy, Policy},
     reference::LocalReference,
     schema::OBJECT_NAME,
@@ -174,6 +174,9 @@ pub struct ChannelConnectionStatus {
     /// What somebody changed at the manager. Absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub drift: Option<Drift>,
+    /// The drift that was put right last. Absent: none ever was.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
+    pub last_drift: Option<CorrectedDrift>,
     /// What the operator applied last.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub last_applied: Option<LastApplied>,
@@ -205,8 +208,20 @@ impl HasConditions for ChannelConnectionStatus {
         &mut self.conditions
     }
 
+    fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
     fn set_plan(&mut self, plan: Option<Plan>) {
         self.plan = plan;
+    }
+
+    fn drift(&self) -> Option<&Drift> {
+        self.drift.as_ref()
+    }
+
+    fn set_drift(&mut self, drift: Option<Drift>) {
+        self.drift = drift;
     }
 }
 

@@ -37,7 +37,7 @@ pub use condition::{Condition, ConditionStatus, ConditionType, HasConditions};
 pub use connection::{ChannelConnection, ChannelConnectionSpec, ChannelConnectionStatus};
 pub use interface::{DigitalMessagingInterface, DigitalMessagingInterfaceSpec, DigitalMessagingInterfaceStatus};
 pub use manager_credential::{ManagerCredential, ManagerCredentialSpec, ManagerCredentialStatus};
-pub use plan::{Drift, LastApplied, Plan, PlannedChange};
+pub use plan::{CorrectedDrift, Drift, LastApplied, Plan, PlannedChange};
 pub use policy::{Approval, Deletion, EffectivePolicy, Management, Policy};
 pub use reference::{LocalReference, SecretReference};
 
@@ -67,6 +67,8 @@ pub mod annotation {
     pub const ROTATE_SECRET: &str = "digitalmessaging.io/rotate-secret";
     /// Makes a new object in place of the one that is gone at the manager; the value is the lost ID (`status.id`).
     pub const RECREATE: &str = "digitalmessaging.io/recreate";
+    /// Adopts an object although another installation holds it; the value is the object's ID, which `spec.adoption` finds, too.
+    pub const TAKE_OVER: &str = "digitalmessaging.io/take-over";
     /// With the value `true`: drops the finalizer and leaves the manager alone.
     pub const ABANDON: &str = "digitalmessaging.io/abandon";
 
@@ -76,7 +78,16 @@ pub mod annotation {
     pub const CONTENT_HASH: &str = "digitalmessaging.io/content-hash";
 
     /// All that the operator reads; it keeps no others in memory.
-    pub const ALL: [&str; 7] = [APPROVE, RETRY, ROTATE_SECRET, RECREATE, ABANDON, OWNER, CONTENT_HASH];
+    pub const ALL: [&str; 8] = [
+        APPROVE,
+        RETRY,
+        ROTATE_SECRET,
+        RECREATE,
+        TAKE_OVER,
+        ABANDON,
+        OWNER,
+        CONTENT_HASH,
+    ];
 }
 
 /// Finalizer of objects that have something to clean up at the manager.
@@ -102,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_label_annotation_and_finalizer_is_of_the_group() {
-        use annotation::{ABANDON, APPROVE, RECREATE, RETRY, ROTATE_SECRET};
+        use annotation::{ABANDON, APPROVE, RECREATE, RETRY, ROTATE_SECRET, TAKE_OVER};
         for name in [
             label::CREDENTIALS,
             label::OUTPUTS,
@@ -110,6 +121,7 @@ mod tests {
             RETRY,
             ROTATE_SECRET,
             RECREATE,
+            TAKE_OVER,
             ABANDON,
             FINALIZER,
         ] {

@@ -12,6 +12,12 @@ pub const MAX_CHANGES: usize = 20;
 /// Most characters of a value in a plan.
 pub const MAX_VALUE_LENGTH: usize = 64;
 
+/// Most characters of a pointer in a plan.
+pub const MAX_FIELD_LENGTH: usize = 256;
+
+/// Most bytes of the changes of a plan, as JSON. With the rest of it, a plan stays below 8 KiB.
+pub const MAX_BYTES: usize = 7 * 1024;
+
 /// Changes that wait: for approval, or because the operator may only observe.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,7 +26,7 @@ pub struct Plan {
     /// `kubectl annotate <object> digitalmessaging.io/approve=<hash>`.
     #[schemars(length(min = 1, max = 128))]
     pub hash: String,
-    /// The changes, at most 20 of them.
+    /// The changes, at most 20 of them, those that destroy something first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_CHANGES))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -60,6 +66,20 @@ pub struct Drift {
     pub fields: Vec<String>,
     /// When it was first seen.
     pub since: Time,
+}
+
+/// Drift that the operator has put right.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorrectedDrift {
+    /// The fields that differed: JSON Pointers below `spec`, at most 20 of them.
+    #[schemars(length(max = MAX_CHANGES), inner(length(max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub fields: Vec<String>,
+    /// When the difference was first seen.
+    pub detected_at: Time,
+    /// When the manager held again what is declared.
+    pub corrected_at: Time,
 }
 
 /// What the operator applied last. No values: a hash, and the fields it set and therefore looks after.

@@ -19,6 +19,8 @@ pub struct Basis<'a> {
     pub revision: Option<u64>,
     /// Fingerprint of the secrets.
     pub secrets: Option<&'a str>,
+    /// Hash of all that is desired: a plan shows values cut, and not all of them.
+    pub intent: Option<&'a str>,
     /// The plan that was approved last: what makes an approval work once.
     pub last_approved: Option<&'a str>,
 }
@@ -84,6 +86,7 @@ fn plan_hash(uid: &str, generation: i64, basis: &Basis<'_>, changes: &[Change]) 
         basis.account,
         basis.revision,
         basis.secrets,
+        basis.intent,
         basis.last_approved,
         changes
     ]);
@@ -91,7 +94,7 @@ fn plan_hash(uid: &str, generation: i64, basis: &Basis<'_>, changes: &[Change]) 
 }
 
 /// Pointers for people, a few of them.
-pub fn list(changes: &[Change]) -> String {
+fn list(changes: &[Change]) -> String {
     let mut fields: Vec<&str> = changes.iter().take(10).map(|change| change.field.as_str()).collect();
     if changes.len() > fields.len() {
         fields.push("…");
@@ -99,17 +102,31 @@ pub fn list(changes: &[Change]) -> String {
     fields.join(", ")
 }
 
+/// The plan as the status shows it: bounded, and what is destroyed never left out for lack of room.
 fn show(hash: String, changes: &[Change]) -> api::Plan {
-    let shown = changes.iter().take(api::plan::MAX_CHANGES).map(|change| api::PlannedChange {
-        field: change.field.clone(),
-        from: change.from.clone(),
-        to: change.to.clone(),
-        destructive: change.destructive,
-    });
-    let more = changes.len().saturating_sub(api::plan::MAX_CHANGES);
+    let (destructive, harmless): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.destructive);
+    let mut room = api::plan::MAX_BYTES;
+    let shown: Vec<_> = destructive
+        .into_iter()
+        .chain(harmless)
+        .take(api::plan::MAX_CHANGES)
+        .map(|change| api::PlannedChange {
+            field: one_line(&change.field, api::plan::MAX_FIELD_LENGTH),
+            from: change.from.clone(),
+            to: change.to.clone(),
+            destructive: change.destructive,
+        })
+        .take_while(|change| {
+            let size = serde_json::to_vec(change).map_or(usize::MAX, |json| json.len().saturating_add(1));
+            let left = room.checked_sub(size);
+            room = left.unwrap_or_default();
+            left.is_some()
+        })
+        .collect();
+    let more = changes.len().saturating_sub(shown.len());
     api::Plan {
         hash,
-        changes: shown.collect(),
+        changes: shown,
         truncated: u32::try_from(more).ok().filter(|more| *more > 0),
     }
 }
@@ -134,6 +151,7 @@ mod tests {
         account: "a",
         revision: Some(7),
         secrets: None,
+        intent: Some("i"),
         last_approved: None,
     };
 
@@ -198,11 +216,34 @@ mod tests {
                 ..BASIS
             },
             Basis {
+                intent: Some("j"),
+                ..BASIS
+            },
+            Basis {
                 last_approved: Some(&hash),
                 ..BASIS
             },
         ] {
             assert!(ask(changed, Some(&hash)).is_err(), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn a_plan_stays_small_whatever_changes_and_shows_what_it_destroys() {
+        let value = || Some("\u{1F980}".repeat(api::plan::MAX_VALUE_LENGTH));
+        let mut changes: Vec<Change> = (0..1000)
+            .map(|number| Change {
+                field: format!("/{}/{number}", "\"".repeat(300)),
+                from: value(),
+                to: value(),
+                destructive: false,
+            })
+            .collect();
+        changes.extend(deletion(&"cn_1".parse().unwrap()));
+        let plan = show("h".repeat(32), &changes);
+        assert!(plan.changes.len() <= api::plan::MAX_CHANGES && !plan.changes.is_empty());
+        assert!(serde_json::to_vec(&plan).unwrap().len() < 8 * 1024);
+        assert_eq!(plan.changes.len() + plan.truncated.unwrap() as usize, changes.len());
+        assert!(plan.changes[0].destructive);
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Context, Next, Subject,
     reason::Reason,
+    release,
     report::{self, Readiness},
     trouble::{Retry, Stop, Trouble},
 };
@@ -43,6 +44,9 @@ where
             .annotations()
             .get(annotation::ABANDON)
             .is_some_and(|value| value == "true");
+    if abandoned {
+        release::forget(context, &subject.node);
+    }
     let outcome = if abandoned { Ok(()) } else { clean_up.await };
     let outcome = match outcome {
         Ok(()) => report::keep_finalizer(context, subject, object, false).await,

@@ -1,16 +1,14 @@
 //! From refusals of the planner to what people read, and who is alive: shared by interfaces and connections.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use crate::{
     api::{self, ConditionStatus, ConditionType, HasConditions, annotation},
     desired::{Mirror, node::Node},
-    manager::{error::one_line, values::RemoteId},
+    manager::values::RemoteId,
     plan::{Intent, Refusal, identity::Claimants},
 };
 
 use super::{
-    Subject,
+    Subject, drift,
     reason::Reason,
     report::{self, Readiness},
     trouble::{Stop, Trouble},
@@ -54,7 +52,13 @@ pub fn trouble(refusal: &Refusal, subject: &Subject) -> Trouble {
         ),
         Refusal::AlreadyClaimed { holder, unmarked: false } => (
             Reason::AlreadyClaimed,
-            format!("{holder} at the manager is held by another resource or installation; this one takes over when it is free"),
+            format!(
+                "{holder} at the manager is held by another resource or installation, and left to it; this one takes over by itself when the \
+                 other is deleted. From an installation that is gone for good: kubectl annotate {kind} --namespace {} {} --overwrite {}={holder}",
+                subject.node.namespace,
+                subject.node.name,
+                annotation::TAKE_OVER
+            ),
         ),
         Refusal::AdoptionTargetNotFound => (
             Reason::AdoptionTargetNotFound,
@@ -101,7 +105,7 @@ pub fn trouble(refusal: &Refusal, subject: &Subject) -> Trouble {
 /// Readiness after a reconcile that was stopped: what serves goes on serving, unless it is known to be gone.
 pub fn readiness_after(trouble: &Trouble) -> Readiness {
     match trouble.reason {
-        Reason::RemoteMissing | Reason::ClaimLost | Reason::AccountChanged => {
+        Reason::RemoteMissing | Reason::NothingToObserve | Reason::ClaimLost | Reason::AccountChanged => {
             Readiness::NotReady(trouble.reason, trouble.message.clone())
         }
         _ => Readiness::Unchanged,
@@ -148,28 +152,13 @@ pub fn last_applied(intent: Intent) -> api::LastApplied {
     }
 }
 
-/// Sets or clears `Drifted`, and returns the drift as the status keeps it: what differs, and since when.
-pub fn report_drift(
-    status: &mut impl HasConditions,
-    subject: &Subject,
-    fields: Vec<String>,
-    before: Option<api::Drift>,
-) -> Option<api::Drift> {
-    if fields.is_empty() {
-        status.clear_condition(ConditionType::Drifted);
-        return None;
+/// What a status says after a reconcile that was stopped. A plan that could not be computed anew waits for nobody, and what is
+/// not held any more has not drifted.
+pub fn report_trouble(status: &mut impl HasConditions, subject: &Subject, trouble: &Trouble) {
+    let readiness = readiness_after(trouble);
+    if readiness != Readiness::Unchanged {
+        drift::show(status, subject, Vec::new());
     }
-    let message = format!("changed at the manager: {}", fields.join(", "));
-    report::set_condition(
-        status,
-        subject.generation,
-        ConditionType::Drifted,
-        true,
-        Reason::Differs,
-        &one_line(&message, 1000),
-    );
-    Some(api::Drift {
-        fields: fields.into_iter().take(api::plan::MAX_CHANGES).collect(),
-        since: before.map_or_else(|| Time(jiff::Timestamp::now()), |before| before.since),
-    })
+    status.set_plan(None);
+    report::set_conditions(status, subject.generation, readiness, Some(trouble));
 }

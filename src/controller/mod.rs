@@ -9,6 +9,7 @@ pub mod approval;
 pub mod cleanup;
 pub mod connection;
 pub mod credential;
+pub mod drift;
 pub mod holding;
 pub mod interface;
 pub mod invalid;
@@ -17,6 +18,7 @@ pub mod parent;
 #[cfg(test)]
 mod properties;
 pub mod reason;
+pub mod release;
 pub mod report;
 pub mod trouble;
 
@@ -43,6 +45,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api::CorrectedDrift,
     desired::{
         Mirror,
         facts::Watched,
@@ -100,6 +103,10 @@ pub struct Memory {
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
     refused: Mutex<HashMap<Node, Refused>>,
+    /// Drift that was put right, until a status that tells of it is written.
+    corrections: Mutex<HashMap<Node, CorrectedDrift>>,
+    /// What may be let go when its resource is deleted.
+    held: Mutex<HashMap<Node, release::Held>>,
 }
 
 /// Credentials that a manager refused.
@@ -117,6 +124,8 @@ impl Memory {
             attempts: Mutex::default(),
             counted: Mutex::default(),
             refused: Mutex::default(),
+            corrections: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -179,7 +188,16 @@ impl Memory {
         None
     }
 
+    fn corrections(&self) -> MutexGuard<'_, HashMap<Node, CorrectedDrift>> {
+        self.corrections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<Node, release::Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn forget(&self, node: &Node) {
+        self.corrections().remove(node);
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forgive(node);
@@ -189,6 +207,7 @@ impl Memory {
 impl Context {
     /// Forgets an object that is gone.
     fn forget(&self, node: &Node) {
+        release::let_go(self, node);
         self.memory.forget(node);
         if node.kind == Kind::Credential {
             self.accounts.release(node);
@@ -218,11 +237,15 @@ impl Subject {
 
     /// As a session knows it.
     pub fn requester(&self) -> Requester {
-        Requester {
-            kind: self.node.kind.as_str(),
-            namespace: self.node.namespace.to_string(),
-            name: self.node.name.to_string(),
-        }
+        requester(&self.node)
+    }
+}
+
+fn requester(node: &Node) -> Requester {
+    Requester {
+        kind: node.kind.as_str(),
+        namespace: node.namespace.to_string(),
+        name: node.name.to_string(),
     }
 }
 

@@ -24,7 +24,13 @@ enum Outcome {
 }
 
 fn trouble() -> impl Strategy<Value = Reason> {
-    let fine = [Reason::Ready, Reason::Synced, Reason::Authenticated, Reason::Suspended];
+    let fine = [
+        Reason::Ready,
+        Reason::Synced,
+        Reason::Authenticated,
+        Reason::Suspended,
+        Reason::DriftCorrected,
+    ];
     select(
         Reason::ALL
             .iter()

@@ -71,6 +71,8 @@ reasons! {
     Synced [C I X] Fine;
     /// The manager accepts the credentials.
     Authenticated [C] Fine;
+    /// Only in events: somebody had changed fields at the manager, and they were put right. `status.lastDrift` keeps which, and when.
+    DriftCorrected [I X] Fine;
     /// `spec.suspend` is set: nothing is changed at the manager until it is taken away. Deletion still works.
     Suspended [C I X] Fine;
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Context, Next, Subject, object_reference,
+    Context, Next, Subject, drift, object_reference,
     reason::{Gravity, Reason},
     trouble::{Retry, Stop, Trouble},
 };
@@ -133,6 +133,8 @@ where
     drop(held);
     match written {
         Ok(_) => {
+            context.memory.corrections().remove(&subject.node);
+            drift::count(context, subject.node.kind.as_str(), before, after);
             tell(context, object, before, after);
             next
         }
@@ -173,7 +175,8 @@ fn remember(context: &Context, subject: &Subject, object: &impl Resource, left: 
     }
 }
 
-/// One event when an object turns into trouble of its own, into other trouble, or out of it.
+/// One event when an object turns into trouble of its own, into other trouble, or out of it; and one for each new plan that
+/// waits to be approved.
 fn tell<K, S>(context: &Context, object: &K, before: Option<&S>, after: &S)
 where
     K: Resource<DynamicType = ()>,
@@ -186,8 +189,18 @@ where
             .any(|reason| reason.as_str() == synced.reason && reason.is_wait_for_another());
         (synced.status == ConditionStatus::False && !waits_for_another).then(|| synced.clone())
     };
+    let hash = |status: &S| status.plan().map(|plan| plan.hash.clone());
+    if let Some(plan) = after.plan().filter(|plan| before.and_then(hash).as_ref() != Some(&plan.hash)) {
+        let fields: Vec<&str> = plan.changes.iter().map(|change| change.field.as_str()).collect();
+        // Without the hash: events of a kind are folded into the first one.
+        let note = format!("a plan waits for approval in status.plan: {}", fields.join(", "));
+        let reason = Reason::AwaitingApproval.as_str();
+        context.events.publish(object_reference(object), false, reason, &note);
+    }
     match (before.and_then(told), told(after)) {
         (Some(before), Some(after)) if before.reason == after.reason => {}
+        // Told above, and nothing that is wrong.
+        (_, Some(after)) if after.reason == Reason::AwaitingApproval.as_str() => {}
         (_, Some(after)) => context
             .events
             .publish(object_reference(object), true, &after.reason, &after.message),

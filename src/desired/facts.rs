@@ -89,6 +89,7 @@ impl Watched for ManagerCredential {
             )),
             summary: Summary::default(),
             interests: BTreeSet::new(),
+            plan_waits: false,
         }
     }
 }
@@ -111,6 +112,7 @@ impl Watched for DigitalMessagingInterface {
                 ..summary(self.meta(), self.spec.policy, status)
             },
             interests: remembered(id, self.spec.adoption.as_ref()),
+            plan_waits: status.is_some_and(|status| status.plan.is_some()),
         }
     }
 }
@@ -144,6 +146,7 @@ impl Watched for ChannelConnection {
             projection: hash((self.uid(), id)),
             summary: summary(self.meta(), self.spec.policy, status),
             interests,
+            plan_waits: status.is_some_and(|status| status.plan.is_some()),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Facts {
     pub summary: Summary,
     /// Remote objects it cares about although they do not carry its reference.
     pub interests: BTreeSet<Interest>,
+    /// Whether its status shows a plan that waits for approval.
+    pub plan_waits: bool,
 }
 
 /// What an object's targets read of it.
@@ -72,6 +74,7 @@ pub struct Graph {
     dependants: HashMap<Node, BTreeSet<Node>>,
     sums: HashMap<(Node, Kind), Dependants>,
     interested: HashMap<Interest, BTreeSet<Node>>,
+    plans_waiting: HashMap<Kind, usize>,
 }
 
 impl Graph {
@@ -96,6 +99,8 @@ impl Graph {
         for interest in &facts.interests {
             self.interested.entry(interest.clone()).or_default().insert(node.clone());
         }
+        let waiting = self.plans_waiting.entry(node.kind).or_default();
+        *waiting = waiting.saturating_add(usize::from(facts.plan_waits));
         self.facts.insert(node.clone(), facts);
         woken.remove(node);
         woken
@@ -110,6 +115,11 @@ impl Graph {
             woken.extend(before.needs);
         }
         woken
+    }
+
+    /// How many objects of a kind show a plan that waits for approval.
+    pub fn plans_waiting(&self, kind: Kind) -> usize {
+        self.plans_waiting.get(&kind).copied().unwrap_or_default()
     }
 
     /// Whether an object is there.
@@ -151,6 +161,8 @@ impl Graph {
     }
 
     fn unlink(&mut self, node: &Node, facts: &Facts) {
+        let waiting = self.plans_waiting.entry(node.kind).or_default();
+        *waiting = waiting.saturating_sub(usize::from(facts.plan_waits));
         for target in &facts.needs {
             remove_from(&mut self.dependants, target, node);
             if let Some(sum) = self.sums.get_mut(&(target.clone(), node.kind)) {

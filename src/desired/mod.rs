@@ -228,6 +228,14 @@ impl Mirror {
         self.graph(|graph| graph.contains(node))
     }
 
+    /// Tells how many objects of a kind show a plan that waits for approval, unless another replica leads and tells. What is
+    /// told later is never older.
+    pub fn tell_plans_waiting(&self, kind: Kind, tell: impl FnOnce(usize)) {
+        if self.waking.load(Ordering::Acquire) {
+            self.graph(|graph| tell(graph.plans_waiting(kind)));
+        }
+    }
+
     /// Whether this is an interface that is being deleted.
     pub fn is_ending_interface(&self, node: &Node) -> bool {
         node.kind == Kind::Interface

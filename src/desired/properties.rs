@@ -39,12 +39,15 @@ fn facts() -> impl Strategy<Value = Facts> {
             deleting,
         });
     let interest = select(vec!["cn_1", "cn_2"]).prop_map(|id| Interest::Id(id.parse().unwrap()));
-    (vec(node(), 0..4), 0..3_u64, summary, vec(interest, 0..2)).prop_map(|(needs, projection, summary, interests)| Facts {
-        needs: needs.into_iter().collect(),
-        projection,
-        summary,
-        interests: interests.into_iter().collect(),
-    })
+    (vec(node(), 0..4), 0..3_u64, summary, vec(interest, 0..2), any::<bool>()).prop_map(
+        |(needs, projection, summary, interests, plan_waits)| Facts {
+            needs: needs.into_iter().collect(),
+            projection,
+            summary,
+            interests: interests.into_iter().collect(),
+            plan_waits,
+        },
+    )
 }
 
 /// An event of a watch: an object as it is now, or its end.

@@ -177,7 +177,13 @@ impl<K: Watched> Pump<K> {
             loop {
                 tokio::select! {
                     Some((watch, event)) = events.next() => match event {
-                        Ok(event) => self.take(watch, event),
+                        Ok(event) => {
+                            self.take(watch, event);
+                            if matches!(self.kind, Kind::Interface | Kind::Connection) {
+                                let tell = |count| self.metrics.set_plans_waiting(self.kind.as_str(), count);
+                                self.mirror.tell_plans_waiting(self.kind, tell);
+                            }
+                        }
                         Err(error) => {
                             self.metrics.watch_error(self.kind.plural());
                             tracing::warn!(resource = self.kind.plural(), %error, "a watch failed; it starts again");

@@ -40,6 +40,12 @@ const REQUESTS: &[Row] = &[
          meaning for any other ID, so it may stay.",
     ),
     (
+        annotation::TAKE_OVER,
+        "interface, connection",
+        "The ID of an object that `spec.adoption` finds: adopts it although another installation holds it. For one that is gone for good \
+         and cannot let go; one that still runs says `ClaimLost`. Has no meaning for any other ID.",
+    ),
+    (
         annotation::ABANDON,
         "interface, connection",
         "`true`, on an object that is being deleted: lets it go at once and leaves the manager as it is.",

@@ -88,6 +88,15 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// The same for who only looks: a difference is one, however it could be put right.
+    #[must_use]
+    pub fn to_look(&self) -> Self {
+        Self {
+            replace_only: &[],
+            ..self.clone()
+        }
+    }
+
     /// How the manager takes a change of the field at `pointer`.
     pub fn mutability(&self, pointer: &str) -> Mutability {
         if self.replace_only.contains(&pointer) {

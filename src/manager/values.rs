@@ -238,8 +238,8 @@ impl fmt::Display for Reference {
 pub struct Mark {
     /// Whose it is.
     pub reference: Reference,
-    /// UID of the claiming resource, to tell two incarnations of a name apart.
-    pub claimant: String,
+    /// UID of the claiming resource, to tell two incarnations of a name apart. None: it has let go.
+    pub claimant: Option<String>,
 }
 
 /// Names one rotation of a generated secret to the manager. Follows from what was asked for, and says nothing about it:
@@ -302,7 +302,7 @@ mod tests {
     fn a_rotation_token_is_of_one_object_and_one_request_and_bounded() {
         let mark = |name: &str, claimant: &str| Mark {
             reference: Reference::new("test", "ChannelConnection", "shop", name),
-            claimant: claimant.to_owned(),
+            claimant: Some(claimant.to_owned()),
         };
         let token = RotationToken::of(&mark("web", "uid"), "1");
         assert_eq!(token, RotationToken::of(&mark("web", "another uid"), "1"));

@@ -50,8 +50,12 @@ pub struct Evidence<T> {
     pub adoption: Option<Adoption<T>>,
     /// The object that has our natural key.
     pub same_natural_key: Option<Arc<T>>,
+    /// Whether that one was ours, and not only observed.
+    pub was_held: bool,
     /// The lost ID that `recreate` allows to replace.
     pub recreate: Option<RemoteId>,
+    /// The ID that `take-over` allows to take from another installation.
+    pub take_over: Option<RemoteId>,
 }
 
 /// What `spec.adoption` asks for.
@@ -98,8 +102,12 @@ pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Cl
     {
         return Ok(Holding::Held(object));
     }
-    // What was only observed so far, and is to be adopted now, is remembered without being ours.
+    // What was only observed so far, and is to be adopted now, is remembered without being ours. What was ours is not taken
+    // back unasked: two installations that both declare it would take it from each other for ever.
     let adopts = |id: &RemoteId| {
+        if evidence.was_held {
+            return false;
+        }
         let target = evidence.adoption.as_ref().and_then(|adoption| adoption.target.as_ref());
         target.is_some_and(|target| target.id() == id)
     };
@@ -115,8 +123,8 @@ pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Cl
         let free = match target.claim().reference.as_deref() {
             None => true,
             Some(other) if claimants.is_ours(other) => !claimants.is_alive(other),
-            // Another installation: whether its resource lives cannot be seen from here. `Override` is the explicit word for taking it.
-            Some(_) => !adoption.only_if_equal,
+            // Another installation: whether its resource lives cannot be seen from here. One that lets go takes its claimant off.
+            Some(_) => target.claim().claimant.is_none() || evidence.take_over.as_ref() == Some(target.id()),
         };
         return if free {
             Ok(Holding::ToAdopt {
@@ -184,7 +192,7 @@ mod tests {
     fn mark() -> Mark {
         Mark {
             reference: Reference::new("test", "ChannelConnection", "shop", "web"),
-            claimant: "uid".to_owned(),
+            claimant: Some("uid".to_owned()),
         }
     }
 
@@ -194,9 +202,11 @@ mod tests {
         Evidence {
             by_reference: None,
             remembered: None,
+            was_held: false,
             adoption: None,
             same_natural_key: None,
             recreate: None,
+            take_over: None,
         }
     }
 
@@ -259,11 +269,7 @@ mod tests {
             hold(&mark(), adopt(None, true), &Alive(&[])),
             Err(Refusal::AdoptionTargetNotFound)
         );
-        for (reference, only_if_equal) in [
-            (None, true),
-            (Some("test/ChannelConnection/shop/gone"), true),
-            (Some("elsewhere/x"), false),
-        ] {
+        for (reference, only_if_equal) in [(None, true), (Some("test/ChannelConnection/shop/gone"), true)] {
             let target = object("cn_3", reference);
             let adopted = hold(&mark(), adopt(Some(target.clone()), only_if_equal), &Alive(&[]));
             assert_eq!(adopted, Ok(Holding::ToAdopt { target, only_if_equal }));
@@ -273,7 +279,11 @@ mod tests {
     #[test]
     fn adoption_does_not_take_what_someone_holds() {
         let alive = Alive(&["test/ChannelConnection/shop/other"]);
-        for (reference, only_if_equal) in [("test/ChannelConnection/shop/other", false), ("elsewhere/x", true)] {
+        for (reference, only_if_equal) in [
+            ("test/ChannelConnection/shop/other", false),
+            ("elsewhere/x", true),
+            ("elsewhere/x", false),
+        ] {
             let refused = hold(&mark(), adopt(Some(object("cn_3", Some(reference))), only_if_equal), &alive);
             assert_eq!(
                 refused,
@@ -283,6 +293,42 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn another_installation_keeps_what_it_holds_until_it_lets_go_or_is_overruled_by_id() {
+        let held = || object("cn_3", Some("elsewhere/x"));
+        let let_go = Arc::new(Object(
+            id("cn_3"),
+            Claim {
+                reference: Some("elsewhere/x".to_owned()),
+                claimant: None,
+            },
+        ));
+        let adopted = |target: Arc<Object>, take_over: Option<&str>| {
+            let evidence = Evidence {
+                take_over: take_over.map(id),
+                ..adopt(Some(target), true)
+            };
+            hold(&mark(), evidence, &Alive(&[])).is_ok()
+        };
+        assert!(adopted(let_go, None));
+        assert!(!adopted(held(), None));
+        assert!(!adopted(held(), Some("cn_2")));
+        assert!(adopted(held(), Some("cn_3")));
+    }
+
+    #[test]
+    fn what_was_ours_and_was_taken_is_not_taken_back() {
+        let taken = object("cn_3", Some("elsewhere/x"));
+        let evidence = Evidence {
+            remembered: Some((id("cn_3"), Some(taken.clone()))),
+            was_held: true,
+            take_over: Some(id("cn_3")),
+            ..adopt(Some(taken), false)
+        };
+        let lost = hold(&mark(), evidence, &Alive(&[]));
+        assert_eq!(lost, Err(Refusal::ClaimLost { id: id("cn_3") }));
     }
 
     #[test]

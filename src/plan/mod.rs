@@ -31,6 +31,13 @@ pub struct Change {
     pub destructive: bool,
 }
 
+impl Change {
+    /// Whether it is about a value that both sides show: not a mark, nor a secret, nor a request.
+    fn is_setting(&self) -> bool {
+        self.field != "/" && !self.field.ends_with("/secretRef") && self.field != connection::ROTATION
+    }
+}
+
 /// What to do at the manager, and why.
 #[derive(Clone, Debug)]
 pub struct Plan<W> {
@@ -45,14 +52,19 @@ pub struct Plan<W> {
 }
 
 impl<W> Plan<W> {
+    /// The settings that differ although nobody changed the spec.
+    #[must_use]
+    pub fn drifted(&self) -> Vec<String> {
+        let settings = self.changes.iter().filter(|change| self.drift && change.is_setting());
+        settings.map(|change| change.field.clone()).collect()
+    }
+
     /// What there is to see for one who may only look: differences in settings. Marks and secrets are not his to compare, and
     /// every difference is drift, for nothing was ever applied.
     #[must_use]
     pub fn only_observed(mut self) -> Self {
         self.write = None;
-        self.changes.retain(|change| {
-            change.field != "/" && !change.field.ends_with("/secretRef") && change.field != connection::ROTATION
-        });
+        self.changes.retain(Change::is_setting);
         self.drift = !self.changes.is_empty();
         self
     }
@@ -147,8 +159,7 @@ fn refuse_unwanted(changes: &[Change], only_if_equal: bool, capabilities: &Capab
 
 /// The change of the mark, if the object does not carry ours.
 fn claim_change(mark: &Mark, claim: &Claim) -> Option<Change> {
-    let ours =
-        claim.reference.as_deref() == Some(mark.reference.as_str()) && claim.claimant.as_deref() == Some(mark.claimant.as_str());
+    let ours = claim.reference.as_deref() == Some(mark.reference.as_str()) && claim.claimant == mark.claimant;
     (!ours).then(|| Change {
         field: "/".to_owned(),
         from: claim.reference.as_deref().map(|reference| one_line(reference, 64)),

@@ -51,6 +51,41 @@ struct Watched {
     resource: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Drifted {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+/// What became of drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriftOutcome {
+    /// It was put right.
+    Corrected,
+    /// It waits for approval.
+    Waiting,
+    /// It is only reported.
+    Reported,
+    /// The manager did not let it be put right.
+    Failed,
+}
+
+impl DriftOutcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Corrected => "corrected",
+            Self::Waiting => "waiting",
+            Self::Reported => "reported",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 14))
 }
@@ -89,6 +124,8 @@ pub struct Metrics {
     events_dropped: Counter,
     leader: Gauge,
     sessions: Gauge,
+    plans_waiting: Family<OfKind, Gauge>,
+    drift: Family<Drifted, Counter>,
 }
 
 /// A metric as the registry knows it and as the reference page in docs/ shows it.
@@ -194,11 +231,26 @@ const SESSIONS: Description = Description {
     help: "Manager accounts with an open session",
 };
 
+const PLANS_WAITING: Description = Description {
+    name: "digital_messaging_plans_waiting",
+    kind: MetricKind::Gauge,
+    labels: &["kind"],
+    help: "Objects with a plan that waits for approval, as the leader knows them",
+};
+const DRIFT: Description = Description {
+    name: "digital_messaging_drift",
+    kind: MetricKind::Counter,
+    labels: &["kind", "outcome"],
+    help: "Times that an object was found changed at the manager, by what became of it",
+};
+
 /// All metrics.
 pub const DESCRIPTIONS: &[&Description] = &[
     &MANAGER_REQUESTS,
     &MANAGER_SECONDS,
     &SESSIONS,
+    &PLANS_WAITING,
+    &DRIFT,
     &RECONCILES,
     &RECONCILE_SECONDS,
     &PANICS,
@@ -219,6 +271,12 @@ pub const LABELS: &[(&str, &str)] = &[
         "class",
         "`ok`, or the class of the error, which decides what happens next: `unavailable` and `rate_limited` are tried again by \
          themselves, all others wait for a change",
+    ),
+    ("kind", "`DigitalMessagingInterface` or `ChannelConnection`"),
+    (
+        "outcome",
+        "Of drift: `corrected`; `waiting` for approval; `reported` (`management: Observe`); `failed` (the manager did not let it be \
+         put right). What waits or fails first and is put right later counts under both",
     ),
     ("controller", "The kind, by its plural name, such as `channelconnections`"),
     (
@@ -245,6 +303,10 @@ impl Default for Metrics {
         MANAGER_SECONDS.register(&mut registry, manager_seconds.clone());
         let sessions = Gauge::default();
         SESSIONS.register(&mut registry, sessions.clone());
+        let plans_waiting = Family::<OfKind, Gauge>::default();
+        PLANS_WAITING.register(&mut registry, plans_waiting.clone());
+        let drift = Family::<Drifted, Counter>::default();
+        DRIFT.register(&mut registry, drift.clone());
         let reconciles = Family::<Reconcile, Counter>::default();
         RECONCILES.register(&mut registry, reconciles.clone());
         let reconcile_seconds = Family::<Controller, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
@@ -271,6 +333,8 @@ impl Default for Metrics {
             events_dropped,
             leader,
             sessions,
+            plans_waiting,
+            drift,
         }
     }
 }
@@ -328,6 +392,18 @@ impl Metrics {
         self.sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many objects of a kind have a plan that waits for approval.
+    pub fn set_plans_waiting(&self, kind: &'static str, count: usize) {
+        let gauge = self.plans_waiting.get_or_create(&OfKind { kind });
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An object was found changed at the manager.
+    pub fn drifted(&self, kind: &'static str, outcome: DriftOutcome) {
+        let outcome = outcome.label();
+        self.drift.get_or_create(&Drifted { kind, outcome }).inc();
+    }
+
     /// All metrics in the OpenMetrics text format.
     ///
     /// # Errors
@@ -366,6 +442,8 @@ mod tests {
         metrics.panicked("channelconnections");
         metrics.kubernetes_write("secrets", "create", "ok");
         metrics.watch_error("secrets");
+        metrics.set_plans_waiting("ChannelConnection", 1);
+        metrics.drifted("ChannelConnection", DriftOutcome::Corrected);
         metrics.event_dropped();
         let text = metrics.encode().unwrap();
         for description in DESCRIPTIONS {

@@ -11,8 +11,9 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
+        drift,
         reason::Reason,
-        report,
+        release, report,
         trouble::{Retry, Stop, Trouble},
     },
     manager::{
@@ -48,6 +49,7 @@ pub(super) async fn apply(
     plan: Plan<ConnectionWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
+    release::forget(context, &subject.node);
     let looks_only = references.policy.management == Management::Observe;
     let plan = if looks_only { plan.only_observed() } else { plan };
     // What is not ours yet must not be remembered as if it were.
@@ -60,6 +62,7 @@ pub(super) async fn apply(
         account: references.session.account().as_str(),
         revision: before.as_ref().map(|observed| observed.revision),
         secrets: references.secrets.remember().map(|sent| sent.hmac.as_str()),
+        intent: Some(&plan.intent.hash),
         last_approved: connection
             .status
             .as_ref()
@@ -69,36 +72,51 @@ pub(super) async fn apply(
     let approved = match approval::gate(references.policy, &plan.changes, subject, basis, annotations) {
         Ok(approved) => approved,
         Err(trouble) => {
-            let fields = plan.changes.into_iter().map(|change| change.field);
             return Ok(Applied {
                 secret: None,
                 observed: before.filter(|_| is_held),
                 intent: None,
                 approved: None,
-                drifted: if plan.drift { fields.collect() } else { Vec::new() },
+                drifted: plan.drifted(),
                 trouble: Some(trouble),
             });
         }
     };
     keep_finalizer(subject, connection, references, context).await?;
+    let drifted = plan.drifted();
     let (observed, secret) = match plan.write {
         None => (before, None),
         Some(write) => {
-            if plan.drift {
-                tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
-            }
             let is_new = matches!(write, ConnectionWrite::Create { .. });
-            match references
+            let outcome = references
                 .session
                 .write_connection(subject.requester(), references.interface.clone(), write)
                 .await
-                .map_err(|failure| stop(failure, is_new))?
-            {
-                ConnectionOutcome::Present { observed, secret } => (Some(observed), secret),
-                ConnectionOutcome::Gone | ConnectionOutcome::Rotated { .. } => return Err(Stop::Stale),
+                .map_err(|failure| stop(failure, is_new));
+            match outcome {
+                // What was found stands, and is said beside why it could not be put right.
+                Err(Stop::Trouble(trouble)) if !drifted.is_empty() => {
+                    return Ok(Applied {
+                        secret: None,
+                        observed: before.filter(|_| is_held),
+                        intent: None,
+                        approved: None,
+                        drifted,
+                        trouble: Some(trouble),
+                    });
+                }
+                Err(stop) => return Err(stop),
+                Ok(ConnectionOutcome::Present { observed, secret }) => {
+                    drift::corrected(context, subject, connection, connection.status.as_ref(), drifted);
+                    (Some(observed), secret)
+                }
+                Ok(ConnectionOutcome::Gone | ConnectionOutcome::Rotated { .. }) => return Err(Stop::Stale),
             }
         }
     };
+    if let Some(observed) = &observed {
+        release::remember(context, subject, &references.session, &observed.id, references.policy);
+    }
     let trouble = pending_targets(references);
     Ok(Applied {
         observed,

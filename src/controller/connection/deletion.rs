@@ -42,6 +42,7 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
             account: session.account().as_str(),
             revision: Some(held.revision),
             secrets: None,
+            intent: None,
             last_approved: status.and_then(|status| status.last_approved_plan.as_deref()),
         };
         let annotations = connection.meta().annotations.as_ref();

@@ -19,7 +19,7 @@ use crate::{
     },
     desired::node::{Kind, Node},
     manager::{
-        capabilities::{ChannelKind, Support},
+        capabilities::{Capabilities, ChannelKind, Support},
         observed::ObservedConnection,
         settings::ConnectionSettings,
         values::{Mark, RemoteId},
@@ -85,6 +85,17 @@ pub(super) struct Targets {
     pub(super) pending: Vec<String>,
 }
 
+impl References {
+    /// What can be done at the manager, by this policy.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        let capabilities = self.session.capabilities();
+        match self.policy.management {
+            Management::Full => capabilities.clone(),
+            Management::Observe => capabilities.to_look(),
+        }
+    }
+}
+
 pub(super) async fn references(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<References, Stop> {
     let settled = holding::is_settled(connection.status.as_ref(), subject.generation) && rotate::asked_for(connection).is_none();
     let interface_node = subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name);
@@ -115,7 +126,7 @@ pub(super) async fn references(subject: &Subject, connection: &ChannelConnection
         policy: connection.spec.policy(&defaults),
         mark: Mark {
             reference: subject.node.reference(&context.installation.name),
-            claimant: subject.uid.clone(),
+            claimant: Some(subject.uid.clone()),
         },
         interface: interface_id,
         support,
@@ -167,7 +178,11 @@ async fn secrets(subject: &Subject, connection: &ChannelConnection, context: &Co
     let Some(reference) = connection.spec.channel.secret_ref() else {
         return Ok(Secrets::None);
     };
-    let sent = connection.status.as_ref().and_then(|status| status.sent_secrets.as_ref());
+    let status = connection.status.as_ref();
+    // What is made in place of a lost object has been sent nothing.
+    let recreated = connection.annotations().get(annotation::RECREATE);
+    let is_new = recreated.is_some() && recreated == status.and_then(|status| status.id.as_ref());
+    let sent = status.and_then(|status| status.sent_secrets.as_ref()).filter(|_| !is_new);
     let node = subject.node.sibling(Kind::Secret, &reference.name);
     if let (Some(sent), Some(meta)) = (sent, context.mirror.secret(&node)) {
         let same =
@@ -314,6 +329,11 @@ fn evidence(
         remembered: remembered.map(|id| (id.clone(), mirror.connection(&id))),
         adoption,
         same_natural_key,
+        was_held: status.is_some_and(|status| status.last_applied.is_some()),
+        take_over: connection
+            .annotations()
+            .get(annotation::TAKE_OVER)
+            .and_then(|id| id.parse().ok()),
         recreate: connection
             .annotations()
             .get(annotation::RECREATE)

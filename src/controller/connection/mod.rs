@@ -59,7 +59,7 @@ async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Co
         applied: applied.map(|applied| applied.hash.as_str()),
         rotation: rotation.as_ref().map(rotate::Request::token),
     };
-    let plan = planner::plan(&desired, holding.clone(), references.session.capabilities())
+    let plan = planner::plan(&desired, holding.clone(), &references.capabilities())
         .map_err(|refusal| holding::trouble(&refusal, subject))?;
     let mut applied = apply::apply(subject, connection, &references, holding, plan, context).await?;
     let rotated = rotate::rotate(subject, connection, &references, rotation, &mut applied, context).await;

@@ -9,7 +9,7 @@ use crate::{
         connection::{ConnectionState as ApiState, Widget},
     },
     controller::{
-        Context, Next, Subject, holding, object_reference,
+        Context, Next, Subject, drift, holding, object_reference,
         reason::Reason,
         report::{self, Readiness},
         trouble::{Stop, Trouble},
@@ -29,12 +29,7 @@ pub(super) async fn report(
         Err(Stop::Quiet) => return Next::Wait,
         Err(Stop::Stale) => return Next::Stale,
         Err(Stop::Trouble(trouble)) => {
-            report::set_conditions(
-                &mut status,
-                subject.generation,
-                holding::readiness_after(&trouble),
-                Some(&trouble),
-            );
+            holding::report_trouble(&mut status, subject, &trouble);
             report::next_after(Some(&trouble))
         }
         Ok(mut done) => {
@@ -43,6 +38,7 @@ pub(super) async fn report(
         }
     };
     status.channel_type = Some(connection.spec.channel.channel_type());
+    status.last_drift = drift::last(context, &subject.node, status.last_drift.take());
     if let Some(retry) = connection.annotations().get(annotation::RETRY) {
         status.last_handled_retry = Some(retry.chars().take(256).collect());
     }
@@ -59,6 +55,8 @@ pub(super) async fn report(
 
 pub(super) async fn suspended(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
     let mut status = connection.status.clone().unwrap_or_default();
+    // Approving it would change nothing, and ending the suspension makes it another plan.
+    status.plan = None;
     report::set_suspended(&mut status, subject.generation);
     report::write(context, subject, connection, connection.status.as_ref(), &status, Next::Wait).await
 }
@@ -100,8 +98,7 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
         Some(_) => return Next::Stale,
     }
     status.plan = applied.trouble.as_ref().and_then(|trouble| trouble.plan.as_deref().cloned());
-    let drift = status.drift.take();
-    status.drift = holding::report_drift(status, subject, applied.drifted, drift);
+    drift::show(status, subject, applied.drifted);
     let trouble = applied.trouble.or_else(|| match &readiness {
         // Not a difference: the manager holds what is declared.
         Readiness::NotReady(Reason::AwaitingAuthorization | Reason::ChannelFailed, _) => None,

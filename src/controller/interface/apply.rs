@@ -10,8 +10,9 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
+        drift,
         reason::Reason,
-        report,
+        release, report,
         trouble::{Stop, Trouble},
     },
     desired::node::Kind,
@@ -41,6 +42,7 @@ pub(super) async fn apply(
     plan: Plan<InterfaceWrite>,
     context: &Context,
 ) -> Result<Applied, Stop> {
+    release::forget(context, &subject.node);
     let looks_only = references.policy.management == Management::Observe;
     let plan = if looks_only { plan.only_observed() } else { plan };
     // What is not ours yet must not be remembered as if it were.
@@ -54,6 +56,7 @@ pub(super) async fn apply(
         account: &account,
         revision: before.as_ref().map(|observed| observed.revision),
         secrets: None,
+        intent: Some(&plan.intent.hash),
         last_approved: interface
             .status
             .as_ref()
@@ -63,27 +66,47 @@ pub(super) async fn apply(
     let approved = match approval::gate(references.policy, &plan.changes, subject, basis, annotations) {
         Ok(approved) => approved,
         Err(trouble) => {
-            let fields = plan.changes.into_iter().map(|change| change.field);
             return Ok(Applied {
                 account,
                 observed: before.filter(|_| is_held),
                 intent: None,
                 approved: None,
-                drifted: if plan.drift { fields.collect() } else { Vec::new() },
+                drifted: plan.drifted(),
                 trouble: Some(trouble),
             });
         }
     };
     keep_finalizer(subject, interface, references, context).await?;
+    let drifted = plan.drifted();
     let observed = match plan.write {
         None => before,
-        Some(write) => {
-            if plan.drift {
-                tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
+        Some(write) => match references
+            .session
+            .ensure_interface(subject.requester(), write)
+            .await
+            .map_err(Stop::from)
+        {
+            // What was found stands, and is said beside why it could not be put right.
+            Err(Stop::Trouble(trouble)) if !drifted.is_empty() => {
+                return Ok(Applied {
+                    account,
+                    observed: before.filter(|_| is_held),
+                    intent: None,
+                    approved: None,
+                    drifted,
+                    trouble: Some(trouble),
+                });
             }
-            Some(references.session.ensure_interface(subject.requester(), write).await?)
-        }
+            written => {
+                let written = written?;
+                drift::corrected(context, subject, interface, interface.status.as_ref(), drifted);
+                Some(written)
+            }
+        },
     };
+    if let Some(observed) = &observed {
+        release::remember(context, subject, &references.session, &observed.id, references.policy);
+    }
     Ok(Applied {
         account,
         observed,

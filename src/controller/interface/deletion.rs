@@ -42,6 +42,7 @@ async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, cont
         account: session.account().as_str(),
         revision: Some(held.revision),
         secrets: None,
+        intent: None,
         last_approved: status.and_then(|status| status.last_approved_plan.as_deref()),
     };
     let annotations = interface.meta().annotations.as_ref();

@@ -8,7 +8,7 @@ use crate::{
     api::{AdoptionMode, DigitalMessagingInterface, EffectivePolicy, Management, annotation},
     controller::{Context, Subject, holding, parent, trouble::Stop},
     desired::node::Kind,
-    manager::{observed::ObservedInterface, values::Mark},
+    manager::{capabilities::Capabilities, observed::ObservedInterface, values::Mark},
     plan::{
         Refusal,
         identity::{Adoption, Evidence, Holding, hold},
@@ -25,6 +25,17 @@ pub(super) struct References {
     pub(super) credential_stays: bool,
 }
 
+impl References {
+    /// What can be done at the manager, by this policy.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        let capabilities = self.session.capabilities();
+        match self.policy.management {
+            Management::Full => capabilities.clone(),
+            Management::Observe => capabilities.to_look(),
+        }
+    }
+}
+
 pub(super) async fn references(
     subject: &Subject,
     interface: &DigitalMessagingInterface,
@@ -38,7 +49,7 @@ pub(super) async fn references(
     let policy = interface.spec.policy(&credential.spec.default_policy());
     let mark = Mark {
         reference: subject.node.reference(&context.installation.name),
-        claimant: subject.uid.clone(),
+        claimant: Some(subject.uid.clone()),
     };
     let evidence = evidence(interface, &mark, &session)?;
     let holding = find(subject, interface, context, &session, policy, &mark, evidence).await?;
@@ -65,6 +76,11 @@ fn evidence(interface: &DigitalMessagingInterface, mark: &Mark, session: &Sessio
             only_if_equal: adoption.mode == AdoptionMode::Match,
         }),
         same_natural_key: None,
+        was_held: status.is_some_and(|status| status.last_applied.is_some()),
+        take_over: interface
+            .annotations()
+            .get(annotation::TAKE_OVER)
+            .and_then(|id| id.parse().ok()),
         recreate: interface
             .annotations()
             .get(annotation::RECREATE)

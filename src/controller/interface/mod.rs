@@ -45,7 +45,7 @@ async fn advance(subject: &Subject, interface: &DigitalMessagingInterface, conte
         owned: applied.map_or(&[], |applied| &applied.fields),
         applied: applied.map(|applied| applied.hash.as_str()),
     };
-    let plan = planner::plan(&desired, references.holding.clone(), references.session.capabilities())
+    let plan = planner::plan(&desired, references.holding.clone(), &references.capabilities())
         .map_err(|refusal| holding::trouble(&refusal, subject))?;
     apply::apply(subject, interface, &references, plan, context).await
 }

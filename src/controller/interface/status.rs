@@ -8,7 +8,7 @@ use super::apply::Applied;
 use crate::{
     api::{DigitalMessagingInterface, DigitalMessagingInterfaceStatus, annotation, interface::ConnectionCounts},
     controller::{
-        Context, Next, Subject, holding,
+        Context, Next, Subject, drift, holding,
         report::{self, Readiness},
         trouble::Stop,
     },
@@ -30,16 +30,12 @@ pub(super) async fn report(
         Err(Stop::Quiet) if interface.status.is_none() => return Next::Wait,
         Err(Stop::Quiet) => Next::Wait,
         Err(Stop::Trouble(trouble)) => {
-            report::set_conditions(
-                &mut status,
-                subject.generation,
-                holding::readiness_after(&trouble),
-                Some(&trouble),
-            );
+            holding::report_trouble(&mut status, subject, &trouble);
             report::next_after(Some(&trouble))
         }
         Ok(applied) => describe(&mut status, subject, applied),
     };
+    status.last_drift = drift::last(context, &subject.node, status.last_drift.take());
     if let Some(retry) = interface.annotations().get(annotation::RETRY) {
         status.last_handled_retry = Some(retry.chars().take(256).collect());
     }
@@ -49,6 +45,8 @@ pub(super) async fn report(
 
 pub(super) async fn suspended(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Next {
     let mut status = interface.status.clone().unwrap_or_default();
+    // Approving it would change nothing, and ending the suspension makes it another plan.
+    status.plan = None;
     report::set_suspended(&mut status, subject.generation);
     report::write(context, subject, interface, interface.status.as_ref(), &status, Next::Wait).await
 }
@@ -70,8 +68,7 @@ fn describe(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, app
         status.last_approved_plan = applied.approved;
     }
     status.plan = applied.trouble.as_ref().and_then(|trouble| trouble.plan.as_deref().cloned());
-    let drift = status.drift.take();
-    status.drift = holding::report_drift(status, subject, applied.drifted, drift);
+    drift::show(status, subject, applied.drifted);
     report::set_conditions(status, subject.generation, readiness, applied.trouble.as_ref());
     report::next_after(applied.trouble.as_ref())
 }

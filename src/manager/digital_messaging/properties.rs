@@ -223,7 +223,7 @@ fn connection_story() -> impl Strategy<Value = Story<ConnectionSettings>> {
 fn mark() -> Mark {
     Mark {
         reference: Reference::new("test", "ChannelConnection", "shop", "web"),
-        claimant: "uid".to_owned(),
+        claimant: Some("uid".to_owned()),
     }
 }
 
@@ -441,7 +441,7 @@ proptest! {
 
     #[test]
     fn adoption_by_match_changes_nothing_but_the_mark(story in connection_story()) {
-        let stranger = Mark { reference: Reference::new("other", "ChannelConnection", "shop", "web"), claimant: "x".to_owned() };
+        let stranger = Mark { reference: Reference::new("other", "ChannelConnection", "shop", "web"), claimant: Some("x".to_owned()) };
         let mark = mark();
         let target = observed_connection(&new_connection(&story.applied));
         let wanted = connection::Desired {

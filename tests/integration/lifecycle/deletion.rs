@@ -85,7 +85,12 @@ async fn orphans_never_carry_a_finalizer_and_go_at_once_in_any_order() {
     scene.delete::<ChannelConnection>("web").await;
     scene.time_passes(3).await;
     assert!(scene.secret("web-connection").await.is_some());
-    assert_eq!(scene.manager_writes(calls), Vec::<String>::new());
+    // Who went while the account was still open has let go, and no more than that.
+    let writes_there = scene.manager_writes(calls);
+    assert!(
+        writes_there.iter().all(|write| write.starts_with("PATCH")),
+        "{writes_there:?}"
+    );
     let writes: Vec<_> = scene.operator_writes(writes).iter().map(super::written).collect();
     assert!(
         writes

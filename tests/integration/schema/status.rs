@@ -1,7 +1,7 @@
 //! What the operator reports fits the schema.
 
 use digital_messaging_operator::api::{
-    ChannelConnection, ChannelConnectionStatus, ChannelType, Condition, ConditionStatus, ConditionType,
+    ChannelConnection, ChannelConnectionStatus, ChannelType, Condition, ConditionStatus, ConditionType, CorrectedDrift,
     DigitalMessagingInterface, DigitalMessagingInterfaceStatus, Drift, LastApplied, ManagerCredential, ManagerCredentialStatus,
     Plan, PlannedChange, connection, interface, manager_credential,
 };
@@ -63,6 +63,14 @@ fn drift() -> Drift {
     }
 }
 
+fn corrected() -> CorrectedDrift {
+    CorrectedDrift {
+        fields: vec!["/displayName".to_owned()],
+        detected_at: Time(Timestamp::UNIX_EPOCH),
+        corrected_at: Time(Timestamp::UNIX_EPOCH),
+    }
+}
+
 fn last_applied() -> LastApplied {
     LastApplied {
         hash: "0123abcd".to_owned(),
@@ -120,6 +128,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         connections: Some(interface::ConnectionCounts { desired: 2, ready: 1 }),
         plan: Some(plan()),
         drift: Some(drift()),
+        last_drift: Some(corrected()),
         last_applied: Some(last_applied()),
         last_handled_retry: Some(text()),
         last_approved_plan: Some("a".repeat(32)),
@@ -151,6 +160,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         }),
         plan: Some(plan()),
         drift: Some(drift()),
+        last_drift: Some(corrected()),
         last_applied: Some(last_applied()),
         last_handled_retry: Some(text()),
         last_approved_plan: Some("a".repeat(32)),
