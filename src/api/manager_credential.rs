@@ -1,7 +1,5 @@
 //! `ManagerCredential`: which manager, which Manager ID, and how to authenticate there.
 
-#![expect(clippy::duplicated_attributes, reason = "several printer columns are of one type")]
-
 use std::time;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -88,7 +86,9 @@ const LONGEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_hours(1);
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
         priority = 1,
         description = "Why it is ready or not, for people"
-    )
+    ),
+    validation = Rule::new("size(self.metadata.name) <= 246")
+        .message("choose a name of at most 246 characters: the operator keeps the key that was proven in a Secret named after this object, followed by -proven")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ManagerCredentialSpec {

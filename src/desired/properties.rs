@@ -25,6 +25,13 @@ fn node() -> impl Strategy<Value = Node> {
         .prop_map(|(kind, namespace, name)| Node::new(kind, namespace, name))
 }
 
+/// Any name that the API server takes, of a kind that managers remember.
+fn named() -> impl Strategy<Value = Node> {
+    let kinds = select(vec![Kind::Interface, Kind::Connection]);
+    (kinds, "[a-z]{1,2}(-[a-z])?", "[a-z]{1,2}([-.][a-z])?")
+        .prop_map(|(kind, namespace, name)| Node::new(kind, &namespace, &name))
+}
+
 fn facts() -> impl Strategy<Value = Facts> {
     let summary = (
         option::of(select(vec![Deletion::Delete, Deletion::Orphan])),
@@ -165,6 +172,20 @@ proptest! {
         }
         prop_assert!(!woken.contains(&next), "whoever changed is woken by the event itself");
         prop_assert_eq!(graph.put(&next, new), BTreeSet::new(), "the same again is no news");
+    }
+
+    #[test]
+    fn a_reference_names_one_object_and_leads_back_to_it(
+        one in named(),
+        other in named(),
+        installation in "[a-z0-9-]{1,8}",
+    ) {
+        let reference = one.reference(&installation);
+        prop_assert_eq!(Node::of_reference(&installation, reference.as_str()), Some(one.clone()));
+        prop_assert_eq!(reference == other.reference(&installation), one == other);
+        let longer = format!("{installation}-x");
+        prop_assert_eq!(Node::of_reference(&longer, reference.as_str()), None);
+        prop_assert_eq!(Node::of_reference(&installation, one.reference(&longer).as_str()), None);
     }
 
     #[test]

@@ -298,6 +298,8 @@ fn connections() -> Vec<Case> {
             [("/spec/policy", json!({ "management": "Observe", "approval": "Required" }))],
             "management: Observe cannot be combined with approval: Required",
         ),
+        create(CREDENTIAL, [("/metadata/name", long_name(247))], "at most 246 characters"),
+        create_accepted(CREDENTIAL, [("/metadata/name", long_name(246))]),
         create_accepted(SMS, [("/metadata/name", long_name(242))]),
         create(
             SMS,
