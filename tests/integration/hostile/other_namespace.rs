@@ -46,6 +46,21 @@ async fn eventually<K: Conditioned>(scene: &Scene, intruder: &Intruder, name: &s
     found.await.unwrap()
 }
 
+/// Waits until the interface has counted its connection, which it does a while later: the last write before all is at rest.
+async fn counted(scene: &Scene) {
+    scene
+        .eventually("the interface has counted its connection", async || {
+            let object = scene.interfaces().get("support").await.map_err(|error| error.to_string())?;
+            let status = serde_json::to_value(object.status).unwrap();
+            if status["connections"]["ready"] == json!(1) {
+                Ok(())
+            } else {
+                Err(status["connections"].to_string())
+            }
+        })
+        .await;
+}
+
 /// The reconciles of a kind so far, of all namespaces.
 fn reconciles(scene: &Scene, controller: &str) -> u64 {
     let text = scene.metrics.encode().unwrap();
@@ -110,6 +125,7 @@ async fn a_secret_with_forged_marks_neither_wakes_nor_deletes_anything_in_anothe
     let account = scene.ready_interface().await;
     scene.apply(connection("web", "support", &web())).await;
     scene.ready::<ChannelConnection>("web").await;
+    counted(&scene).await;
     let before = scene.outputs("web").await;
     let made = scene.secrets().get("web-connection").await.unwrap();
     let (held, resource_version) = (account.connections().await.unwrap(), made.metadata.resource_version.clone());
@@ -167,6 +183,7 @@ async fn marks_of_another_namespace_at_ones_own_manager_wake_nobody_there() {
     let account = scene.ready_interface().await;
     scene.apply(connection("web", "support", &web())).await;
     scene.ready::<ChannelConnection>("web").await;
+    counted(&scene).await;
     scene.outputs("web").await;
     let reference = account.connections().await.unwrap()[0].external_reference.clone().unwrap();
 
