@@ -91,8 +91,18 @@ pub struct Run {
     pub allow_insecure_endpoints: bool,
 
     /// How often something that waits is looked at again although nothing is known to have changed, e.g. 10m. From 10s.
-    #[arg(long, env = "RECHECK_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = parse_recheck)]
+    #[arg(long, env = "RECHECK_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = parse_period)]
     pub recheck_interval: Duration,
+
+    /// How long an object may have work due without a reconcile coming to an end before a metric counts it and an event says so.
+    /// What waits for a person does not count. From 10s.
+    #[arg(long, env = "STALE_AFTER", value_name = "DURATION", default_value = "15m", value_parser = parse_period)]
+    pub stale_after: Duration,
+
+    /// How long nothing at all may be finished, while there is something to do, before /livez fails. From 1m, because a
+    /// single call to a manager or to the Kubernetes API may take 20 s.
+    #[arg(long, env = "WEDGED_AFTER", value_name = "DURATION", default_value = "10m", value_parser = parse_limit)]
+    pub wedged_after: Duration,
 
     /// Requests to the Kubernetes API that may be under way at the same time.
     #[arg(long, env = "MAX_KUBERNETES_REQUESTS", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=1024))]
@@ -151,6 +161,8 @@ impl Run {
             },
             lookup: Arc::new(SystemLookup),
             recheck: self.recheck_interval,
+            stale_after: self.stale_after,
+            wedged_after: self.wedged_after,
         })
     }
 }
@@ -171,10 +183,18 @@ fn parse_duration(raw: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
 }
 
-fn parse_recheck(raw: &str) -> Result<Duration, String> {
+fn parse_period(raw: &str) -> Result<Duration, String> {
+    parse_from(raw, Duration::from_secs(10), "10s")
+}
+
+fn parse_limit(raw: &str) -> Result<Duration, String> {
+    parse_from(raw, Duration::from_mins(1), "1m")
+}
+
+fn parse_from(raw: &str, least: Duration, least_text: &str) -> Result<Duration, String> {
     let duration = parse_duration(raw)?;
-    if duration < Duration::from_secs(10) {
-        Err("must be at least 10s".to_owned())
+    if duration < least {
+        Err(format!("must be at least {least_text}"))
     } else {
         Ok(duration)
     }
@@ -232,6 +252,8 @@ mod tests {
             ("--recheck-interval", "1s", "at least 10s"),
             ("--recheck-interval", "soon", "90s"),
             ("--lease-duration", "soon", "90s"),
+            ("--stale-after", "9s", "at least 10s"),
+            ("--wedged-after", "59s", "at least 1m"),
             ("--max-kubernetes-requests", "1", "8"),
         ] {
             let error = Cli::try_parse_from(["digital-messaging-operator", "run", flag, value])

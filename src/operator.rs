@@ -14,7 +14,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    controller::{Context, Memory, accounts::Accounts, connection, credential, interface, invalid, run as run_controller},
+    controller::{
+        Context, Memory, accounts::Accounts, connection, credential, interface, invalid, run as run_controller, staleness,
+    },
     desired::{
         Mirror, Stores, Wakers,
         node::Kind,
@@ -51,6 +53,10 @@ pub struct Settings {
     pub lookup: Arc<dyn Lookup>,
     /// How often something that waits is looked at again although nothing is known to have changed.
     pub recheck: Duration,
+    /// How long an object may have work due before that is reported.
+    pub stale_after: Duration,
+    /// How long nothing at all may be finished, while there is something to do, before the process counts as wedged.
+    pub wedged_after: Duration,
 }
 
 /// Why the operator ended by itself.
@@ -129,6 +135,10 @@ async fn lead(
     }
     health.set_ready();
     let read = Instant::now();
+    {
+        let (mirror, limit) = (mirror.clone(), settings.wedged_after);
+        health.watch(move || mirror.progress.is_wedged(limit, std::time::Instant::now()));
+    }
 
     let mut candidate = Candidate::new(
         clients.lease.clone(),
@@ -196,7 +206,7 @@ async fn lead(
         memory: Memory::new(settings.recheck),
     });
     let finish = CancellationToken::new();
-    let controllers = controllers(woken, &context, &finish);
+    let controllers = controllers(woken, settings.stale_after, &context, &finish);
     tokio::pin!(controllers);
     mirror.start_waking();
     for kind in [Kind::Interface, Kind::Connection] {
@@ -235,7 +245,6 @@ struct Woken {
     credentials: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ManagerCredential>>,
     interfaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::DigitalMessagingInterface>>,
     connections: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ChannelConnection>>,
-    invalid: mpsc::UnboundedReceiver<(crate::desired::node::Node, kube::core::error_boundary::InvalidObject)>,
 }
 
 type Pump = BoxFuture<'static, &'static str>;
@@ -252,13 +261,11 @@ fn mirror(scope: &Scope, sources: &watch::Receiver<Source>, metrics: &Arc<Metric
     };
     let ((wake_credentials, woken_credentials), (wake_interfaces, woken_interfaces)) =
         (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-    let ((wake_connections, woken_connections), (report_invalid, invalid)) =
-        (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let (wake_connections, woken_connections) = mpsc::unbounded_channel();
     let wakers = Wakers {
         credentials: wake_credentials,
         interfaces: wake_interfaces,
         connections: wake_connections,
-        invalid: report_invalid,
     };
     let mirror = Arc::new(Mirror::new(stores, wakers));
     let named = |name: &'static str, pump: BoxFuture<'static, ()>| -> Pump {
@@ -294,13 +301,17 @@ fn mirror(scope: &Scope, sources: &watch::Receiver<Source>, metrics: &Arc<Metric
         credentials: woken_credentials,
         interfaces: woken_interfaces,
         connections: woken_connections,
-        invalid,
     };
     (mirror, woken, pumps)
 }
 
 /// All controllers; ends when `finish` is asked for and what is under way has finished.
-fn controllers(woken: Woken, context: &Arc<Context>, finish: &CancellationToken) -> impl Future<Output = ()> + use<> {
+fn controllers(
+    woken: Woken,
+    stale_after: Duration,
+    context: &Arc<Context>,
+    finish: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
     let credentials = run_controller(
         Kind::Credential,
         context.mirror.credentials.clone(),
@@ -329,13 +340,16 @@ fn controllers(woken: Woken, context: &Arc<Context>, finish: &CancellationToken)
         connection::panicked,
     );
     let (context, finish) = (context.clone(), finish.clone());
-    let invalid = async move { finish.run_until_cancelled(invalid::run(woken.invalid, &context)).await };
+    let others = async move {
+        let reports = async { tokio::join!(invalid::run(&context), staleness::run(stale_after, &context)) };
+        finish.run_until_cancelled(reports).await
+    };
     async move {
         tokio::join!(
             credentials.for_each(|()| async {}),
             interfaces.for_each(|()| async {}),
             connections.for_each(|()| async {}),
-            invalid
+            others
         );
     }
 }

@@ -27,6 +27,8 @@ pub struct Entry {
     pub status: Option<u16>,
     /// When it came.
     pub at: Timestamp,
+    /// When its answer began; none while it is in flight or if it was never answered.
+    pub answered: Option<Timestamp>,
     /// Its `Operator-Epoch` header.
     pub operator_epoch: Option<String>,
 }
@@ -104,6 +106,7 @@ pub(crate) async fn note(State(journal): State<Journal>, request: Request, next:
         query: request.uri().query().map(str::to_owned),
         status: None,
         at: Timestamp::now(),
+        answered: None,
         operator_epoch: request
             .headers()
             .get(OPERATOR_EPOCH)
@@ -120,6 +123,7 @@ pub(crate) async fn note(State(journal): State<Journal>, request: Request, next:
     journal.entries.send_modify(|entries| {
         if let Some(entry) = entries.get_mut(index) {
             entry.status = Some(status);
+            entry.answered = Some(Timestamp::now());
         }
     });
     response

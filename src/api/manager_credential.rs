@@ -357,17 +357,19 @@ pub enum ChannelSupport {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reachability {
-    /// `Closed`: requests pass. `Open`: none do until `nextAttemptTime`. `HalfOpen`: one is under way to find out.
+    /// `Closed`: requests pass. `Open`: none do but one at a time, at growing intervals, to find out.
     #[schemars(with = "String", length(min = 1, max = 32))]
     pub breaker: Breaker,
-    /// Requests allowed at one time at present. Absent: as many as declared.
+    /// The fewest requests allowed at one time since the manager began to answer 429. Absent: as many as declared; so it is
+    /// again after a minute without a 429.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0), extend("format" = "int32"))]
     pub max_concurrent_requests: Option<u32>,
-    /// When the manager is tried again.
+    /// No request before this time. Once it has passed, the manager is tried by itself again and again, at growing intervals
+    /// of at most five minutes; not each of them is written here, but one that the manager itself asks to be longer is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// What went wrong last, for people.
+    /// What went wrong when it turned, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub cause: Option<String>,
@@ -381,8 +383,6 @@ pub enum Breaker {
     Closed,
     /// They do not.
     Open,
-    /// One does, to find out.
-    HalfOpen,
 }
 
 #[cfg(test)]

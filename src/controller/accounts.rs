@@ -58,6 +58,8 @@ pub struct Proven {
     pub identity: Identity,
     /// The session.
     pub session: Arc<Session>,
+    /// Whether to prove it anew at the next reconcile; see [`Accounts::take_doubt`].
+    doubted: bool,
 }
 
 /// Credentials that were just seen to work.
@@ -156,8 +158,15 @@ impl Accounts {
     /// Has the credentials proven anew at the next reconcile, and the manager asked what it offers; what is open serves on.
     pub fn distrust(&self, credential: &Node) {
         if let Some(proven) = self.inner().proven.get_mut(credential) {
-            proven.access.clear();
+            proven.doubted = true;
         }
+    }
+
+    /// Whether the credentials are to be proven anew. Only the first who asks is told so: one doubt is one try.
+    pub fn take_doubt(&self, credential: &Node) -> bool {
+        let mut inner = self.inner();
+        let proven = inner.proven.get_mut(credential);
+        proven.is_some_and(|proven| std::mem::take(&mut proven.doubted))
     }
 
     /// Takes an account for a credential that authenticated, with the adapter that did.
@@ -215,13 +224,16 @@ impl Accounts {
             secret_version,
             identity,
             session,
+            doubted: false,
         };
         let (before, sessions) = {
             let mut inner = self.inner();
             (inner.proven.insert(credential.clone(), proven.clone()), inner.proven.len())
         };
-        drop(before);
         self.metrics.set_sessions(sessions);
+        if before.is_some_and(|before| before.identity.channels != proven.identity.channels) {
+            self.mirror.wake(&self.mirror.all_dependants(credential));
+        }
         Ok(proven)
     }
 
@@ -345,6 +357,16 @@ impl Listener for Wake {
         if let Some((accounts, holder)) = self.credential(account) {
             accounts.mirror.wake([&holder]);
             accounts.mirror.wake(&accounts.mirror.all_dependants(&holder));
+        }
+    }
+
+    fn identified(&self, account: &AccountKey, identity: Identity) {
+        let Some((accounts, holder)) = self.credential(account) else {
+            return;
+        };
+        if accounts.proven(&holder).is_some_and(|proven| proven.identity != identity) {
+            accounts.distrust(&holder);
+            accounts.mirror.wake([&holder]);
         }
     }
 

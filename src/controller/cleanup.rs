@@ -52,7 +52,7 @@ where
         Ok(()) => report::keep_finalizer(context, subject, object, false).await,
         stopped => stopped,
     };
-    match outcome {
+    match report::end_staleness(context, subject, outcome) {
         Ok(()) | Err(Stop::Quiet) => Next::Wait,
         Err(Stop::Stale) => Next::Stale,
         Err(Stop::Trouble(trouble)) => {

@@ -7,32 +7,47 @@ use kube::{
     core::{ApiResource, GroupVersionKind, error_boundary::InvalidObject},
 };
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::{Context, reason::Reason};
 use crate::{
     api::{GROUP, VERSION},
     desired::node::Node,
-    kubernetes::client::WriteError,
+    kubernetes::client::{self, WriteError},
     manager::error::one_line,
+    session::health,
 };
 
-/// Reports objects that do not parse, one after the other. Ends with the pumps.
-pub async fn run(mut found: mpsc::UnboundedReceiver<(Node, InvalidObject)>, context: &Context) {
-    while let Some((node, invalid)) = found.recv().await {
-        tracing::warn!(object = %node, error = invalid.error, "an object cannot be read by this version");
-        if let Err(error) = report(&node, &invalid, context).await {
-            tracing::warn!(object = %node, %error, "cannot report that an object cannot be read");
+/// Reports objects that do not parse, one after the other, until it is dropped. What cannot be reported now is reported later.
+pub async fn run(context: &Context) {
+    let mut attempts = 0_u32;
+    loop {
+        let mut failed = false;
+        for (node, invalid) in context.mirror.unreadable.take().await {
+            tracing::warn!(object = %node, error = invalid.error, "an object cannot be read by this version");
+            match report(&node, &invalid, context).await {
+                // It has changed or gone, and the watch tells.
+                Ok(()) | Err(WriteError::Conflict | WriteError::Gone) => {}
+                Err(error) => {
+                    tracing::warn!(object = %node, %error, "cannot report that an object cannot be read");
+                    context.mirror.unreadable.put_back(node, invalid);
+                    failed = true;
+                }
+            }
+        }
+        attempts = if failed { attempts.saturating_add(1) } else { 0 };
+        if failed {
+            sleep(health::wait(attempts, None)).await;
         }
     }
 }
 
-async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> kube::Result<()> {
+async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Result<(), WriteError> {
     let resource =
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, node.kind.as_str()), node.kind.plural());
     // Typed access would fail on the very answer.
     let api: Api<DynamicObject> = Api::namespaced_with(context.kubernetes.client.clone(), &node.namespace, &resource);
-    let Some(object) = api.get_opt(&node.name).await? else {
+    let Some(object) = client::read(api.get_opt(&node.name)).await? else {
         return Ok(());
     };
     if object.metadata.resource_version != invalid.metadata.resource_version {
@@ -75,9 +90,9 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> kube
     }));
     let params = PatchParams::default();
     let write = api.patch_status(&node.name, &params, &patch);
-    match context.kubernetes.write(node.kind.plural(), "patch_status", write).await {
-        Err(WriteError::Api(error)) => Err(*error),
-        // Written; or it has changed or gone, and the watch tells.
-        Ok(_) | Err(_) => Ok(()),
-    }
+    context
+        .kubernetes
+        .write(node.kind.plural(), "patch_status", write)
+        .await
+        .map(drop)
 }

@@ -20,6 +20,8 @@ mod properties;
 pub mod reason;
 pub mod release;
 pub mod report;
+pub mod retry;
+pub mod staleness;
 pub mod trouble;
 
 use std::{
@@ -50,6 +52,7 @@ use crate::{
         Mirror,
         facts::Watched,
         node::{Kind, Node},
+        progress::Outcome,
     },
     kubernetes::{client::Kubernetes, events::Events, installation::Installation, secrets::SecretReader},
     manager::transport::Transport,
@@ -92,14 +95,20 @@ pub enum Next {
     Stale,
     /// With growing waits: the other side failed.
     BackOff,
-    /// After this time.
+    /// When the other side can be reached again, which wakes it; in a while also without.
+    Blocked,
+    /// After this time: there is work to do then.
     After(Duration),
+    /// After this time, for something that can wait so long: nothing else is left to do.
+    Settled(Duration),
 }
 
 /// What is remembered of objects between two reconciles. All of it may be lost.
 pub struct Memory {
     recheck: Duration,
     attempts: Mutex<HashMap<Node, u32>>,
+    /// How often in a row a reconcile found that what it was based on had changed.
+    stale: Mutex<HashMap<Node, u32>>,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
     refused: Mutex<HashMap<Node, Refused>>,
@@ -122,6 +131,7 @@ impl Memory {
         Self {
             recheck,
             attempts: Mutex::default(),
+            stale: Mutex::default(),
             counted: Mutex::default(),
             refused: Mutex::default(),
             corrections: Mutex::default(),
@@ -155,26 +165,39 @@ impl Memory {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn action(&self, node: &Node, next: Next) -> Action {
+    /// Counts a reconcile that found that what it was based on had changed. How often in a row that was so.
+    fn count_stale(&self, node: &Node) -> u32 {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = stale.entry(node.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// A reconcile found what it was based on unchanged.
+    fn forget_stale(&self, node: &Node) {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+    }
+
+    /// How long to wait before an object is reconciled again; none: until it is woken.
+    fn wait(&self, node: &Node, next: Next) -> Option<Duration> {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = match next {
+        match next {
             Next::Stale | Next::BackOff => {
                 let attempt = attempts.entry(node.clone()).or_default();
                 *attempt = attempt.saturating_add(1);
                 let wait = health::wait(*attempt, None);
-                if next == Next::Stale { wait / 20 } else { wait }
+                Some(if next == Next::Stale { wait / 20 } else { wait })
             }
             Next::Wait => {
                 attempts.remove(node);
-                return Action::await_change();
+                None
             }
-            Next::Recheck => {
+            Next::Recheck | Next::Blocked => {
                 attempts.remove(node);
-                health::spread(self.recheck)
+                Some(health::spread(self.recheck))
             }
-            Next::After(wait) => wait,
-        };
-        Action::requeue(wait)
+            Next::After(wait) | Next::Settled(wait) => Some(wait),
+        }
     }
 
     /// How long to wait before a mere count of dependants is written once more; none if it may be now, which is remembered.
@@ -199,12 +222,24 @@ impl Memory {
     fn forget(&self, node: &Node) {
         self.corrections().remove(node);
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.forget_stale(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forgive(node);
     }
 }
 
 impl Context {
+    /// Says when an object is reconciled again, and takes down whether it has come to an end.
+    fn schedule(&self, node: &Node, next: Next) -> Action {
+        let (wait, now) = (self.memory.wait(node, next), Instant::now());
+        let outcome = match (next, wait) {
+            (Next::Stale | Next::BackOff | Next::Blocked | Next::After(_), Some(wait)) => Outcome::Later(now + wait),
+            _ => Outcome::End,
+        };
+        self.mirror.progress.finished(node, outcome, now);
+        wait.map_or_else(Action::await_change, Action::requeue)
+    }
+
     /// Forgets an object that is gone.
     fn forget(&self, node: &Node) {
         release::let_go(self, node);
@@ -281,11 +316,12 @@ where
         Box::pin(async move {
             let node = crate::desired::facts::node(kind, &*object);
             let began = Instant::now();
+            context.mirror.progress.begun(&node, began);
             if context
                 .mirror
                 .is_outdated(&node, object.meta().resource_version.as_deref().unwrap_or_default())
             {
-                return Ok(context.memory.action(&node, Next::Wait));
+                return Ok(context.schedule(&node, Next::Wait));
             }
             // A task of its own: reconciles use all cores, and a panic is one object's failure.
             let next = match tokio::spawn(reconcile(object.clone(), context.clone())).await {
@@ -299,12 +335,12 @@ where
             };
             let result = match next {
                 Next::Wait | Next::Recheck => ReconcileResult::Success,
-                Next::After(_) | Next::Stale => ReconcileResult::Requeue,
+                Next::After(_) | Next::Settled(_) | Next::Blocked | Next::Stale => ReconcileResult::Requeue,
                 Next::BackOff => ReconcileResult::Error,
             };
             context.metrics.reconciled(kind.plural(), result, began.elapsed());
             tracing::debug!(object = %node, ?next, "reconciled");
-            Ok::<_, Never>(context.memory.action(&node, next))
+            Ok::<_, Never>(context.schedule(&node, next))
         })
     };
     // Concurrency is bounded where it costs: by the session's budget towards a manager, by the client towards Kubernetes.
@@ -320,6 +356,7 @@ where
     .map(move |result| {
         if let Err(controller::Error::ObjectNotFound(object)) = result {
             let node = Node::new(kind, &object.namespace.unwrap_or_default(), &object.name);
+            gone.mirror.progress.forget(&node);
             if !gone.mirror.exists(&node) {
                 gone.forget(&node);
             }

@@ -76,10 +76,11 @@ pub fn value<'a>(secret: &'a SecretData, name: &str, key: &str) -> Result<&'a se
 pub fn session(credential: &Node, context: &Context, needed: bool) -> Result<Arc<Session>, Stop> {
     let blocked = |reason: Reason, message: &str| {
         if needed {
-            Stop::from(Trouble::new(
-                Reason::CredentialNotReady,
-                format!("ManagerCredential {}: {reason}: {message}", credential.name),
-            ))
+            let message = format!("ManagerCredential {}: {reason}: {message}", credential.name);
+            Stop::from(Trouble {
+                retry: trouble::retry_of_account(reason),
+                ..Trouble::new(Reason::CredentialNotReady, message)
+            })
         } else {
             Stop::Quiet
         }

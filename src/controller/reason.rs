@@ -114,6 +114,10 @@ reasons! {
     RateLimited [C I X] Waiting;
     /// The Kubernetes API did not answer a read. Tried again by itself.
     KubernetesUnavailable [C I X] Waiting;
+    /// Again and again what was read was no longer so when it was acted on: another writer changes it all the time, or what the manager lists and what it answers contradict each other. Tried on by itself, ever more slowly.
+    NeverSettles [C I X] Waiting;
+    /// Only in an event: work has been due for longer than `--stale-after` without coming to an end. The conditions say what it waits for.
+    ReconcileOverdue [C I X] Waiting;
 
     /// The spec holds a value that cannot be, which the schema let pass. The message says where.
     InvalidSpec [C I X] Stalled;
@@ -197,6 +201,23 @@ impl Reason {
                 | Self::InterfaceNotFound
                 | Self::InterfaceNotReady
                 | Self::SwitchTargetPending
+        )
+    }
+}
+
+impl Reason {
+    /// Whether it may end without anybody doing anything to our objects: an outage, or too much at once.
+    pub fn ends_by_itself(self) -> bool {
+        matches!(
+            self,
+            Self::ManagerUnavailable
+                | Self::ManagerUnreachable
+                | Self::ManagerTimeout
+                | Self::TLSFailed
+                | Self::UnexpectedResponse
+                | Self::RateLimited
+                | Self::KubernetesUnavailable
+                | Self::NeverSettles
         )
     }
 }

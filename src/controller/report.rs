@@ -220,11 +220,40 @@ fn is_synced(status: &impl HasConditions) -> bool {
         .is_some_and(|synced| synced.status == ConditionStatus::True)
 }
 
+/// So often in a row what a reconcile is based on may have changed before that is trouble: some seconds long.
+const STALE_ROUNDS: u32 = 8;
+
+/// Makes trouble of a reconcile that again and again finds that what it was based on has changed.
+///
+/// # Errors
+/// Those of `outcome`, but for staleness that does not end.
+pub fn end_staleness<T>(context: &Context, subject: &Subject, outcome: Result<T, Stop>) -> Result<T, Stop> {
+    if !matches!(outcome, Err(Stop::Stale)) {
+        context.memory.forget_stale(&subject.node);
+        return outcome;
+    }
+    let rounds = context.memory.count_stale(&subject.node);
+    if rounds < STALE_ROUNDS {
+        return outcome;
+    }
+    tracing::warn!(object = %subject.node, rounds, "what the object is based on has changed each time it was acted on");
+    let message = format!(
+        "{STALE_ROUNDS} times in a row what was read of the manager or of Kubernetes was no longer so when it was acted on: another \
+         writer changes it all the time, or the manager's list and its answers contradict each other. Tried on by itself"
+    );
+    Err(Trouble {
+        retry: Retry::BackOff,
+        ..Trouble::new(Reason::NeverSettles, message)
+    }
+    .into())
+}
+
 /// When to go on after trouble.
 pub fn next_after(trouble: Option<&Trouble>) -> Next {
     match trouble.map(|trouble| trouble.retry) {
         None => Next::Wait,
         Some(Retry::OnChange) => Next::Recheck,
+        Some(Retry::OnRecovery) => Next::Blocked,
         Some(Retry::BackOff) => Next::BackOff,
         Some(Retry::After(wait)) => Next::After(wait),
     }

@@ -45,6 +45,8 @@ pub struct Trouble {
 pub enum Retry {
     /// When something changes; and, rarely, without.
     OnChange,
+    /// When the manager can be reached again: the session tells.
+    OnRecovery,
     /// With growing waits.
     BackOff,
     /// After this time.
@@ -60,6 +62,15 @@ impl Trouble {
             retry: Retry::OnChange,
             plan: None,
         }
+    }
+}
+
+/// When an object goes on that is held up by its account, for this reason.
+pub fn retry_of_account(reason: Reason) -> Retry {
+    if reason.ends_by_itself() {
+        Retry::OnRecovery
+    } else {
+        Retry::OnChange
     }
 }
 
@@ -141,10 +152,13 @@ impl From<Failure> for Stop {
             .into(),
             Failure::Manager(error) => manager_trouble(&error).into(),
             // The session wakes whom it turned away.
-            Failure::Down(error) => Trouble::new(
-                Reason::CredentialNotReady,
-                format!("{}: {}", reason(&error.class), error.message),
-            )
+            Failure::Down(error) => Trouble {
+                retry: retry_of_account(reason(&error.class)),
+                ..Trouble::new(
+                    Reason::CredentialNotReady,
+                    format!("{}: {}", reason(&error.class), error.message),
+                )
+            }
             .into(),
             Failure::Superseded(_) => {
                 let message =

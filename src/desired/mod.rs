@@ -7,9 +7,11 @@
 pub mod facts;
 pub mod graph;
 pub mod node;
+pub mod progress;
 #[cfg(test)]
 mod properties;
 pub mod pump;
+pub mod unreadable;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,12 +19,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client,
-    core::{PartialObjectMeta, error_boundary::InvalidObject},
+    core::PartialObjectMeta,
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::sync::{mpsc, watch};
@@ -33,6 +36,8 @@ use crate::{
 };
 use graph::{Dependants, Facts, Graph, Interest};
 use node::{Kind, Node};
+use progress::Progress;
+use unreadable::Unreadable;
 
 /// Metadata of a Secret.
 pub type SecretMeta = PartialObjectMeta<Secret>;
@@ -49,6 +54,10 @@ pub struct Mirror {
     pub secrets: Store<SecretMeta>,
     /// Secrets with outputs.
     pub outputs: Store<SecretMeta>,
+    /// Which objects have work due.
+    pub progress: Progress,
+    /// Objects that cannot be read, and wait to be told so.
+    pub unreadable: Unreadable,
     graph: RwLock<Graph>,
     wakers: Wakers,
     /// Whether wake-ups are wanted: a standby only keeps its stores warm.
@@ -66,7 +75,11 @@ struct Written {
     write: OwnWrite,
     /// Whether the watch has shown the version it left.
     shown: bool,
+    at: Instant,
 }
+
+/// So long a write of ours is remembered of an object that the watch does not show: that of a new one may be late.
+const UNSEEN: Duration = Duration::from_mins(5);
 
 /// A write of ours to an object that is watched.
 #[derive(Clone, Debug)]
@@ -103,8 +116,6 @@ pub struct Wakers {
     pub interfaces: mpsc::UnboundedSender<ObjectRef<DigitalMessagingInterface>>,
     /// To the controller of `ChannelConnection`.
     pub connections: mpsc::UnboundedSender<ObjectRef<ChannelConnection>>,
-    /// To whoever reports objects that cannot be parsed.
-    pub invalid: mpsc::UnboundedSender<(Node, InvalidObject)>,
 }
 
 impl Wakers {
@@ -150,6 +161,8 @@ impl Mirror {
             connections,
             secrets,
             outputs,
+            progress: Progress::default(),
+            unreadable: Unreadable::default(),
             graph: RwLock::default(),
             wakers,
             waking: AtomicBool::new(false),
@@ -280,10 +293,20 @@ impl Mirror {
     /// Wakes objects.
     pub fn wake<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
         if self.waking.load(Ordering::Acquire) {
+            let now = Instant::now();
             for node in nodes {
+                if !matches!(node.kind, Kind::Secret | Kind::Output) {
+                    self.progress.woken(node, now);
+                }
                 self.wakers.wake(node);
             }
         }
+    }
+
+    /// Forgets writes to objects that are gone: their answers may have come after their end.
+    pub fn sweep(&self) {
+        self.written()
+            .retain(|node, written| written.at.elapsed() < UNSEEN || self.exists(node));
     }
 
     /// From now on wake-ups are passed on. All objects are woken once.
@@ -319,7 +342,8 @@ impl Mirror {
     pub fn wrote(&self, node: Node, write: OwnWrite) {
         // A write that changed nothing leaves no event.
         if write.over != write.left {
-            self.written().insert(node, Written { write, shown: false });
+            let at = Instant::now();
+            self.written().insert(node, Written { write, shown: false, at });
         }
     }
 
@@ -331,7 +355,14 @@ impl Mirror {
             left: String::new(),
             wake: false,
         };
-        self.written().insert(node.clone(), Written { write, shown: false });
+        self.written().insert(
+            node.clone(),
+            Written {
+                write,
+                shown: false,
+                at: Instant::now(),
+            },
+        );
         // The watch may have been faster, and nothing would clear it then.
         if !self.exists(node) {
             self.written().remove(node);
@@ -347,7 +378,7 @@ impl Mirror {
     /// The object is woken when the watch has caught up.
     pub fn is_outdated(&self, node: &Node, resource_version: &str) -> bool {
         let mut written = self.written();
-        let Some(Written { write, shown }) = written.get_mut(node).filter(|it| it.write.over == resource_version) else {
+        let Some(Written { write, shown, .. }) = written.get_mut(node).filter(|it| it.write.over == resource_version) else {
             return false;
         };
         write.wake = true;
@@ -361,7 +392,7 @@ impl Mirror {
     /// Whether an event is that of our own last write, and nobody waits for it.
     fn is_no_news(&self, node: &Node, resource_version: Option<&str>) -> bool {
         match self.written().get_mut(node) {
-            Some(Written { write, shown }) if Some(write.left.as_str()) == resource_version => {
+            Some(Written { write, shown, .. }) if Some(write.left.as_str()) == resource_version => {
                 *shown = true;
                 !write.wake
             }
@@ -383,6 +414,7 @@ impl Mirror {
 
     /// Takes an object into the graph and wakes whom it concerns.
     fn put(&self, node: &Node, facts: Facts, resource_version: Option<&str>) {
+        self.unreadable.forget(node);
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).put(node, facts);
         let held = self
             .writing()
@@ -398,6 +430,7 @@ impl Mirror {
     fn remove(&self, node: &Node) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.written().remove(node);
+        self.unreadable.forget(node);
         // The reconciler of an object that is gone is not run, but whoever keeps something for it hears.
         self.wake([node]);
         self.wake(&woken);

@@ -139,6 +139,8 @@ struct Pump<K: Watched> {
     metrics: Arc<Metrics>,
     /// By watch: what it has listed since it started over; nothing between lists.
     staged: Vec<Option<Staged<K>>>,
+    /// By watch: what it has listed since it started over and cannot be read. It is there all the same.
+    unreadable: Vec<BTreeSet<Node>>,
     /// By watch: what it is known to hold.
     known: Vec<BTreeSet<Node>>,
     /// Watches that have not been complete once.
@@ -159,6 +161,7 @@ impl<K: Watched> Pump<K> {
             mirror,
             metrics,
             staged: Vec::new(),
+            unreadable: Vec::new(),
             known: Vec::new(),
             incomplete: BTreeSet::new(),
             unread: BTreeSet::new(),
@@ -207,6 +210,7 @@ impl<K: Watched> Pump<K> {
             self.known = vec![BTreeSet::new(); streams.len()];
         }
         self.staged = streams.iter().map(|_| None).collect();
+        self.unreadable = vec![BTreeSet::new(); streams.len()];
         let numbered = streams.into_iter().enumerate();
         numbered
             .map(|(watch, stream)| stream.map(move |event| (watch, event)))
@@ -231,6 +235,9 @@ impl<K: Watched> Pump<K> {
     }
 
     fn stage(&mut self, watch: usize, staged: Option<Staged<K>>) {
+        if let Some(unreadable) = self.unreadable.get_mut(watch) {
+            unreadable.clear();
+        }
         if let Some(slot) = self.staged.get_mut(watch) {
             *slot = staged;
         }
@@ -241,7 +248,8 @@ impl<K: Watched> Pump<K> {
         let Some(staged) = self.staged.get_mut(watch).and_then(Option::take) else {
             return;
         };
-        let listed: BTreeSet<Node> = staged.keys().cloned().collect();
+        let unreadable = self.unreadable.get_mut(watch).map(std::mem::take).unwrap_or_default();
+        let listed: BTreeSet<Node> = staged.keys().cloned().chain(unreadable).collect();
         let known = self.known.get(watch).cloned().unwrap_or_default();
         for gone in known.difference(&listed) {
             self.delete(watch, gone);
@@ -322,10 +330,13 @@ impl<K: Watched> Pump<K> {
         if let Some(known) = self.known.get_mut(watch) {
             known.insert(node.clone());
         }
+        if let Some(unreadable) = self.unreadable.get_mut(watch) {
+            unreadable.insert(node.clone());
+        }
         self.take_from_store(&node);
         // It stays in the graph: what it holds at the manager is still held, and who depends on it still does.
         self.mirror.wake(&self.mirror.dependants(&node));
-        drop(self.mirror.wakers.invalid.send((node, invalid)));
+        self.mirror.unreadable.put(node, invalid);
     }
 
     fn node_of(&self, invalid: &InvalidObject) -> Node {

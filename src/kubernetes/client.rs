@@ -37,6 +37,28 @@ pub enum WriteError {
 /// Time for one write. One that is given up may still arrive: every write is over a version, so it does no harm.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Time for one read.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why a read has no answer, where the library has no word for it.
+#[derive(Debug, Error)]
+#[error("no answer to a read within {0:?}")]
+struct NoAnswer(Duration);
+
+/// Makes a read, which gets an answer or an error in time. Not for watches and lists.
+///
+/// # Errors
+/// Those of the read; [`kube::Error::Service`] if there is no answer.
+pub async fn read<T>(read: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    read_within(READ_TIMEOUT, read).await
+}
+
+async fn read_within<T>(limit: Duration, read: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    timeout(limit, read)
+        .await
+        .unwrap_or_else(|_elapsed| Err(kube::Error::Service(Box::new(NoAnswer(limit)))))
+}
+
 /// A client and what every write needs.
 #[derive(Clone)]
 pub struct Kubernetes {
@@ -73,6 +95,12 @@ impl Kubernetes {
         };
         self.metrics.kubernetes_write(resource, verb, result);
         outcome
+    }
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        sort(error)
     }
 }
 
@@ -141,3 +169,21 @@ fn general(config: &Config, limit: &GlobalConcurrencyLimitLayer) -> kube::Result
 }
 
 const AGENT: &str = concat!("digital-messaging-operator/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::{Api, client::Body};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_is_never_answered_ends_and_says_so() {
+        let never =
+            tower::service_fn(|_: http::Request<Body>| std::future::pending::<Result<http::Response<Body>, std::io::Error>>());
+        let secrets: Api<Secret> = Api::namespaced(Client::new(never, "shop"), "shop");
+        let read = read_within(Duration::from_millis(20), secrets.get_opt("acme"));
+        let error = read.await.unwrap_err();
+        assert!(error.to_string().contains("no answer to a read within 20ms"), "{error}");
+    }
+}

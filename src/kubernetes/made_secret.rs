@@ -13,7 +13,7 @@ use kube::{
     core::{ObjectMeta, PartialObjectMeta},
 };
 
-use super::client::{Kubernetes, WriteError};
+use super::client::{self, Kubernetes, WriteError};
 use crate::{
     api::{
         FINALIZER,
@@ -118,7 +118,7 @@ pub async fn protect(
 ) -> Result<Option<(String, String)>, WriteError> {
     let api: Api<Secret> = Api::namespaced(kubernetes.client.clone(), &node.namespace);
     // Whole, because the rights on Secrets are without `patch`.
-    let present = api.get_opt(&node.name).await;
+    let present = client::read(api.get_opt(&node.name)).await;
     let Some(mut secret) = present.map_err(|error| WriteError::Api(Box::new(error)))? else {
         return Ok(None);
     };
@@ -177,9 +177,9 @@ pub async fn is_foreign(client: &Client, node: &Node, owner: &str) -> Result<boo
 }
 
 async fn metadata(api: &Api<Secret>, name: &str) -> Result<Option<PartialObjectMeta<Secret>>, WriteError> {
-    match api.get_metadata(name).await {
+    match client::read(api.get_metadata(name)).await {
         Ok(present) => Ok(Some(present)),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        Err(error) => Err(WriteError::Api(Box::new(error))),
+        Err(error) => Err(error.into()),
     }
 }

@@ -9,8 +9,9 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroize};
 
+use super::client;
 use crate::{api::label, desired::node::Node};
 
 /// The values of a Secret, and which version of it they are.
@@ -91,13 +92,12 @@ impl SecretReader {
             return Ok(Some(cached.clone()));
         }
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &node.namespace);
-        let Some(secret) = api.get_opt(&node.name).await? else {
+        let secret = client::read(api.get_opt(&node.name)).await?;
+        // Between the watch and this read the label may have been taken away.
+        let Some(secret) = secret.filter(opts_in) else {
+            self.cache().remove(node);
             return Ok(None);
         };
-        // Between the watch and this read the label may have been taken away.
-        if !opts_in(&secret) {
-            return Ok(None);
-        }
         let data = SecretData::of(secret);
         if data.size() > MAX_CACHED_BYTES {
             return Ok(Some(data));
@@ -116,12 +116,18 @@ impl SecretReader {
     /// If the Kubernetes API cannot be asked.
     pub async fn find_unwatched(&self, node: &Node) -> kube::Result<Unwatched> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &node.namespace);
-        match api.get_metadata(&node.name).await {
+        match client::read(api.get_metadata(&node.name)).await {
             Ok(meta) if opts_in(&meta) => Ok(Unwatched::NotYet),
             Ok(_) => Ok(Unwatched::Unlabelled),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Unwatched::Absent),
             Err(error) => Err(error),
         }
+    }
+
+    /// Drops all values but those of current versions; `version` is that of a Secret that opts in. They are overwritten as they go.
+    pub fn keep(&self, version: impl Fn(&Node) -> Option<String>) {
+        self.cache()
+            .retain(|node, data| version(node).as_ref() == Some(&data.resource_version));
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<Node, SecretData>> {
@@ -134,10 +140,55 @@ fn values(secret: Secret) -> BTreeMap<String, SecretString> {
         .data
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|(key, value)| {
-            let text = String::from_utf8(value.0).ok()?;
+        .filter_map(|(key, mut value)| {
+            let text = std::str::from_utf8(&value.0).unwrap_or_default();
             let text = text.trim_end_matches(['\r', '\n']);
-            (!text.is_empty()).then(|| (key, SecretString::from(text)))
+            let secret = (!text.is_empty()).then(|| SecretString::from(text));
+            value.0.zeroize();
+            Some((key, secret?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
+
+    use super::*;
+    use crate::desired::node::Kind;
+
+    /// An API server that holds one Secret, and counts how often that is read.
+    fn reader() -> (SecretReader, Arc<AtomicUsize>) {
+        let reads = Arc::new(AtomicUsize::default());
+        let counted = reads.clone();
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let secret = serde_json::json!({
+                "apiVersion": "v1", "kind": "Secret",
+                "metadata": { "name": "acme", "resourceVersion": "7", "labels": { label::CREDENTIALS: label::TRUE } },
+                "data": { "managerId": "bQ==" },
+            });
+            let answer = http::Response::new(Body::from(secret.to_string().into_bytes()));
+            std::future::ready(Ok::<_, std::io::Error>(answer))
+        });
+        (SecretReader::new(Client::new(service, "shop")), reads)
+    }
+
+    #[tokio::test]
+    async fn a_version_is_read_once_and_dropped_when_it_is_not_the_current_one_any_more() {
+        let ((reader, reads), node) = (reader(), Node::new(Kind::Secret, "shop", "acme"));
+        let read = async || reader.read(&node, "7").await.unwrap().unwrap();
+        assert!(read().await.get("managerId").is_some());
+        reader.keep(|_| Some("7".to_owned()));
+        read().await;
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        for current in [Some("8".to_owned()), None] {
+            reader.keep(|_| current.clone());
+            assert!(reader.cache().is_empty());
+            read().await;
+        }
+        assert_eq!(reads.load(Ordering::Relaxed), 3);
+    }
 }

@@ -1,19 +1,21 @@
 //! Whether an account can be reached, and when it is tried again. Pure.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 use rand::Rng;
 use tokio::time::Instant;
 
+use super::Requester;
 use crate::manager::error::{Class, Error, Outage};
 
 /// First wait after a failure.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+pub const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts to reach a manager that is down.
-const MAX_WAIT: Duration = Duration::from_mins(5);
-/// Calls in a row that must fail before all others are held back.
-const FAILURES: u32 = 3;
+pub const MAX_WAIT: Duration = Duration::from_mins(5);
+/// Objects whose calls must fail, with no success in between, before all others are held back. One that fails alone says
+/// something about itself, not about the account.
+const FAILURES: usize = 3;
 
 /// Whether an account can be reached.
 #[derive(Clone, Debug)]
@@ -63,23 +65,24 @@ impl Health {
     #[must_use]
     pub fn down(cause: Error, attempt: u32, now: Instant) -> Self {
         let wait = wait(attempt, retry_after(&cause));
-        let next_time = Timestamp::now()
-            .saturating_add(jiff::SignedDuration::try_from(wait).unwrap_or_default())
-            .unwrap_or(Timestamp::MAX);
         Self::Down {
             cause,
             attempt,
             next: now + wait,
-            next_time,
+            next_time: timestamp(wait),
         }
     }
 
-    /// Whether people would call it another health: a repeated failure of the same kind is not.
+    /// Whether people would call it another health: a repeated failure of the same kind is not, unless the manager asks
+    /// for a longer wait than there ever is without its asking.
     pub fn differs(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Starting, Self::Starting) | (Self::Up, Self::Up) => false,
-            (Self::Down { cause: a, .. }, Self::Down { cause: b, .. })
-            | (Self::Refused { cause: a }, Self::Refused { cause: b }) => {
+            (Self::Down { cause: a, .. }, Self::Down { cause: b, .. }) => {
+                std::mem::discriminant(&a.class) != std::mem::discriminant(&b.class)
+                    || retry_after(b).is_some_and(|asked| asked > MAX_WAIT)
+            }
+            (Self::Refused { cause: a }, Self::Refused { cause: b }) => {
                 std::mem::discriminant(&a.class) != std::mem::discriminant(&b.class)
             }
             _ => true,
@@ -87,15 +90,19 @@ impl Health {
     }
 }
 
-/// Failures of ordinary calls in a row.
+/// Who failed since a call succeeded last.
 #[derive(Debug, Default)]
-pub struct Failures(u32);
+pub struct Failures(HashSet<Requester>);
 
 impl Failures {
-    /// Counts the outcome of a call. True if so many failed in a row that the account counts as down.
-    pub fn count(&mut self, failed: bool) -> bool {
-        self.0 = if failed { self.0.saturating_add(1) } else { 0 };
-        self.0 >= FAILURES
+    /// Counts the outcome of a call. True if the calls of so many failed that the account counts as down.
+    pub fn count(&mut self, requester: &Requester, failed: bool) -> bool {
+        if !failed {
+            self.0.clear();
+        } else if self.0.len() < FAILURES {
+            self.0.insert(requester.clone());
+        }
+        self.0.len() >= FAILURES
     }
 }
 
@@ -133,6 +140,11 @@ impl Trial {
         self.under_way = false;
     }
 
+    /// Someone asked to try now: the next one that comes is tried.
+    pub fn hurry(&mut self, now: Instant) {
+        self.next = self.next.map(|next| next.min(now));
+    }
+
     /// A call failed: the health to report until the next one.
     pub fn failed(&mut self, cause: Error, now: Instant) -> Health {
         // Calls that were under way together count once.
@@ -152,6 +164,13 @@ impl Trial {
 pub fn wait(attempt: u32, retry_after: Option<Duration>) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << attempt.saturating_sub(1).min(9)).min(MAX_WAIT);
     spread(doubled).max(retry_after.unwrap_or_default())
+}
+
+/// The time after a wait that begins now, for people.
+pub fn timestamp(wait: Duration) -> Timestamp {
+    Timestamp::now()
+        .saturating_add(jiff::SignedDuration::try_from(wait).unwrap_or_default())
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// A duration up to a tenth longer, so that many do not come back at the same time.
@@ -196,6 +215,23 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_of_outage_costs_fewer_attempts_than_an_hour_of_health() {
+        let (start, mut now) = (Instant::now(), Instant::now());
+        let mut attempts = 0;
+        let mut health = Health::Up;
+        while now < start + Duration::from_hours(1) {
+            attempts += 1;
+            health = health.after_failure(outage(), now);
+            let Health::Down { next, .. } = health else {
+                panic!("{health:?}")
+            };
+            now = next;
+        }
+        // Nine that double from a second to four minutes, and then one each five minutes. Health costs one a minute.
+        assert!((18..=21).contains(&attempts), "{attempts} attempts");
+    }
+
+    #[test]
     fn refused_credentials_are_not_an_outage() {
         let refused = Error::new(Class::Forbidden, "no");
         assert!(matches!(
@@ -223,9 +259,33 @@ mod tests {
     }
 
     #[test]
-    fn three_failures_in_a_row_open_the_breaker() {
+    fn a_longer_wait_than_ever_is_told_because_the_manager_asked_for_it() {
+        let asks = |seconds: u64| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            let cause = Error::new(Class::Unavailable(Outage::ServerError { retry_after }), "maintenance");
+            Health::Up.after_failure(cause, Instant::now())
+        };
+        assert!(!asks(20).differs(&asks(30)) && asks(20).differs(&asks(3600)));
+    }
+
+    fn requester(name: &str) -> Requester {
+        Requester {
+            kind: "ChannelConnection",
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn three_objects_that_fail_in_a_row_open_the_breaker() {
+        let (mut failures, objects) = (Failures::default(), ["a", "b", "c"].map(requester));
+        assert!(!failures.count(&objects[0], true) && !failures.count(&objects[1], true) && !failures.count(&objects[2], false));
+        assert!(!failures.count(&objects[0], true) && !failures.count(&objects[1], true) && failures.count(&objects[2], true));
+    }
+
+    #[test]
+    fn one_object_that_fails_alone_never_does() {
         let mut failures = Failures::default();
-        assert!(!failures.count(true) && !failures.count(true) && !failures.count(false));
-        assert!(!failures.count(true) && !failures.count(true) && failures.count(true));
+        assert!((0..100).all(|_| !failures.count(&requester("a"), true)));
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! Namespaces take turns, and within one it is first come, first served. So with `n` namespaces waiting, a request that is
 //! `k`-th in its own namespace is served after at most `n·k` others, whatever the others do.
+//!
+//! An object waits for the answer to its request before it makes another, so that is a bound for objects, too: while an object
+//! of a namespace with `m` objects waits, none of the others there is served twice, and it is served after at most `n·m` others.
+//! What the manager did not take for now goes first in its lane again, at most `r` times; with that the bounds are `(r+1)`
+//! times as many.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -123,5 +128,41 @@ mod tests {
                 check(&mut mailbox, &mut served, &mut position);
             }
         }
+
+        /// The bound for objects: those that ask again as soon as they are answered take nothing from the others, though some
+        /// of the answers are refusals.
+        #[test]
+        fn every_object_is_served_within_its_bound_however_often_others_ask(
+            refused in prop::collection::vec(any::<bool>(), 400),
+            arrivals in prop::collection::vec((0..NAMESPACES, 0..OBJECTS), 1..200),
+        ) {
+            let mut mailbox = Mailbox::default();
+            // By object that waits: how many were served when it asked, and how often it was refused since.
+            let mut waiting: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
+            let (mut arrivals, mut again) = (arrivals.into_iter(), Vec::new());
+            for (served, is_refused) in refused.into_iter().enumerate() {
+                for object in arrivals.next().into_iter().chain(again.drain(..)) {
+                    waiting.entry(object).or_insert_with(|| {
+                        mailbox.push(&object.0.to_string(), object);
+                        (served, 0)
+                    });
+                }
+                let Some(object) = mailbox.pop() else { break };
+                let (asked, refusals) = waiting.get_mut(&object).unwrap();
+                let bound = NAMESPACES * OBJECTS * (REFUSALS + 1);
+                prop_assert!(served - *asked <= bound, "served after {} others, bound {bound}", served - *asked);
+                if is_refused && *refusals < REFUSALS {
+                    *refusals += 1;
+                    mailbox.put_back(&object.0.to_string(), object);
+                } else {
+                    waiting.remove(&object);
+                    again.push(object);
+                }
+            }
+        }
     }
+
+    const NAMESPACES: usize = 3;
+    const OBJECTS: usize = 4;
+    const REFUSALS: usize = 2;
 }

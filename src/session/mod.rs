@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use thiserror::Error as ThisError;
 use tokio::{
@@ -35,13 +36,16 @@ use crate::{
         capabilities::Capabilities,
         connect::AccountKey,
         error::Error,
-        observed::ObservedInterface,
+        observed::{Identity, ObservedInterface},
         values::RemoteId,
         write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
     },
-    telemetry::metrics::Metrics,
+    telemetry::{
+        load::{AccountLoad, AccountState},
+        metrics::Metrics,
+    },
 };
-use budget::Limits;
+use budget::{Limits, Throttle};
 use health::{Health, Trial};
 use mirror::{Mirror, Touch};
 
@@ -64,6 +68,8 @@ pub trait Listener: Send + Sync + 'static {
     fn health_changed(&self, account: &AccountKey);
     /// The account has been seen as a whole for the first time.
     fn synced(&self, account: &AccountKey);
+    /// The manager was asked again who the account is, and what it offers it.
+    fn identified(&self, account: &AccountKey, identity: Identity);
     /// Calls are possible again for these, which were turned away.
     fn resumed(&self, account: &AccountKey, requesters: &HashSet<Requester>);
     /// The remote IDs that resources remember of this account: what a first look is compared with.
@@ -80,7 +86,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Upper bound between two looks at the account.
     pub observe_interval: Duration,
-    /// How often credentials that were refused are tried again without any change.
+    /// How often credentials that were refused are tried again without any change, and how often the manager is asked again
+    /// what it offers.
     pub recheck: Duration,
 }
 
@@ -114,6 +121,15 @@ pub struct Vanished {
     pub of: usize,
 }
 
+/// How much less than declared an account is called, because the manager asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttled {
+    /// The fewest calls allowed at the same time since it began to ask.
+    pub least: u32,
+    /// No call before this: the end of the pause it asked for when that came to be so few.
+    pub until: Timestamp,
+}
+
 /// One manager account. Closes when the last handle is dropped; what is under way then is finished.
 pub struct Session {
     shared: Arc<Shared>,
@@ -132,11 +148,18 @@ struct Shared {
     listener: Arc<dyn Listener>,
     permit: Permit,
     metrics: Arc<Metrics>,
+    load: AccountLoad,
 }
 
 struct State {
     settings: Settings,
     health: Health,
+    /// The health that the listener was told of last: failures of one outage do not change it.
+    told: Health,
+    /// How much less than declared the account is called.
+    throttled: Option<Throttled>,
+    /// Who asked to be let through once although the account is not reachable.
+    urgent: HashSet<Requester>,
     /// How calls are tried again after they found the account down.
     trial: Trial,
     frozen: Option<Vanished>,
@@ -161,6 +184,40 @@ impl Shared {
 
     fn mirror_mut(&self) -> std::sync::RwLockWriteGuard<'_, Mirror> {
         self.mirror.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes how much less than declared the account is called, and tells who wants to know when that turns.
+    fn set_throttle(&self, throttle: Option<Throttle>, now: Instant) {
+        let turned = {
+            let mut state = self.state();
+            let turned = state.throttled.map(|it| it.least) != throttle.map(|it| it.least);
+            if turned {
+                state.throttled = throttle.map(|throttle| Throttled {
+                    least: throttle.least,
+                    until: health::timestamp(throttle.until.saturating_duration_since(now)),
+                });
+            }
+            turned
+        };
+        if turned {
+            self.show_state();
+            self.listener.health_changed(&self.account);
+        }
+    }
+
+    /// Shows in the metrics how the account is.
+    fn show_state(&self) {
+        let state = {
+            let state = self.state();
+            match (&state.health, state.throttled) {
+                (Health::Starting, _) => AccountState::Starting,
+                (Health::Up, None) => AccountState::Up,
+                (Health::Up, Some(_)) => AccountState::Throttled,
+                (Health::Down { .. }, _) => AccountState::Down,
+                (Health::Refused { .. }, _) => AccountState::Refused,
+            }
+        };
+        self.load.set(|load| load.state = state);
     }
 
     /// Lets one of those that were turned away try, or all if nobody was. When to look again; none: now or never.
@@ -189,15 +246,23 @@ impl Shared {
     fn set_health(&self, health: Health) {
         let (changed, resumed) = {
             let mut state = self.state();
-            let changed = state.health.differs(&health);
+            let changed = state.told.differs(&health);
             let resumed = if health.permits_calls() {
+                state.urgent.clear();
                 std::mem::take(&mut state.turned_away)
             } else {
                 HashSet::new()
             };
+            if state.health.permits_calls() && !health.permits_calls() {
+                self.metrics.breaker_opened();
+            }
+            if changed {
+                state.told = health.clone();
+            }
             state.health = health;
             (changed, resumed)
         };
+        self.show_state();
         if changed {
             self.listener.health_changed(&self.account);
         }
@@ -226,6 +291,9 @@ impl Session {
             state: Mutex::new(State {
                 settings,
                 health: Health::Starting,
+                told: Health::Starting,
+                throttled: None,
+                urgent: HashSet::new(),
                 trial: Trial::default(),
                 frozen: None,
                 superseded: None,
@@ -234,6 +302,7 @@ impl Session {
             look_now: Notify::new(),
             listener,
             permit,
+            load: AccountLoad::new(metrics.clone()),
             metrics,
         });
         let (requests, mailbox) = mpsc::unbounded_channel();
@@ -266,9 +335,14 @@ impl Session {
         self.shared.mirror()
     }
 
-    /// Whether it can be reached.
+    /// Whether it can be reached: as it turned last, so that the attempts of one outage make no difference.
     pub fn health(&self) -> Health {
-        self.shared.state().health.clone()
+        self.shared.state().told.clone()
+    }
+
+    /// How much less than declared it is called, because the manager asked for it: as it turned last.
+    pub fn throttled(&self) -> Option<Throttled> {
+        self.shared.state().throttled
     }
 
     /// Whether writes are frozen, and why.
@@ -295,6 +369,18 @@ impl Session {
     /// Looks at the account now instead of at the next attempt.
     pub fn look_now(&self) {
         self.shared.look_now.notify_one();
+    }
+
+    /// Tries now, once, although the account may not be reachable: looks at it, and lets one call of `requester` through.
+    pub fn retry(&self, requester: Option<Requester>) {
+        {
+            let mut state = self.shared.state();
+            state.trial.hurry(Instant::now());
+            if !state.health.permits_calls() {
+                state.urgent.extend(requester);
+            }
+        }
+        self.look_now();
     }
 
     /// Takes an adapter with other credentials for the same account, known to work.
@@ -374,6 +460,7 @@ impl Session {
             requester,
             request: request(reply),
             refusals: 0,
+            began: None,
         };
         self.requests.send(envelope).map_err(|_| Failure::NotLeading)?;
         answer.await.unwrap_or(Err(Failure::NotLeading))

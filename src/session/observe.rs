@@ -28,6 +28,7 @@ const PATIENCE: u32 = 3;
 pub(super) async fn run(shared: &Shared) {
     let mut cursor: Option<Cursor> = None;
     let mut refusals = 0_u32;
+    let mut identify = Instant::now() + health::spread(shared.state().settings.recheck);
     loop {
         let began = Instant::now();
         let (interval, is_down) = {
@@ -70,10 +71,26 @@ pub(super) async fn run(shared: &Shared) {
                 pause
             }
         };
+        if Instant::now() >= identify && shared.state().health.permits_calls() {
+            ask_identity(shared).await;
+            identify = Instant::now() + health::spread(shared.state().settings.recheck);
+        }
         tokio::select! {
             () = sleep(pause) => {}
             () = shared.look_now.notified() => {}
         }
+    }
+}
+
+/// Asks who the account is and what the manager offers it: the change feed tells of neither. If that fails, a look tells.
+async fn ask_identity(shared: &Shared) {
+    let began = Instant::now();
+    let probed = shared.manager().probe().await;
+    shared
+        .metrics
+        .manager_call("probe", probed.as_ref().err().map(|error| &error.class), began.elapsed());
+    if let Ok(identity) = probed {
+        shared.listener.identified(&shared.account, identity);
     }
 }
 

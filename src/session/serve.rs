@@ -33,6 +33,8 @@ pub(super) struct Envelope {
     pub(super) requester: Requester,
     pub(super) request: Request,
     pub(super) refusals: u32,
+    /// When it was taken out of the mailbox last.
+    pub(super) began: Option<Instant>,
 }
 
 /// What can be asked for.
@@ -141,6 +143,15 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiv
                 }
             }
         }
+        let now = Instant::now();
+        shared.set_throttle(budget.throttle(now), now);
+        shared.load.set(|load| {
+            load.under_way = under_way.len();
+            load.allowed = budget.concurrent();
+            load.waiting = mailbox.len();
+        });
+        // Only the end of a throttle wakes this loop for nothing else; it is not waited for once the session closes.
+        let calm = budget.calm_at().filter(|_| open);
         tokio::select! {
             received = incoming.recv(), if open => match received {
                 Some(envelope) => {
@@ -155,13 +166,14 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiv
                 Err(error) => tracing::error!(account = %shared.account, %error, "a request to the manager ended abnormally"),
             },
             () = sleep_until(resume.unwrap_or_else(Instant::now)), if resume.is_some() => {}
+            () = sleep_until(calm.unwrap_or_else(Instant::now)), if calm.is_some() => {}
             // Closed, and the last requests were turned away: nothing is left to wait for.
             else => {}
         }
     }
 }
 
-fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>) {
+fn start(shared: &Arc<Shared>, mut envelope: Envelope, under_way: &mut JoinSet<Done>) {
     let Some(fence) = (shared.permit)() else {
         return envelope.request.fail(Failure::NotLeading);
     };
@@ -171,11 +183,12 @@ fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>
         let is_frozen = state.frozen.is_some() && is_write;
         let superseded = state.superseded.clone().filter(|_| is_write);
         let is_down = matches!(state.health, Health::Down { .. });
+        let is_urgent = !is_frozen && superseded.is_none() && state.urgent.remove(&envelope.requester);
         let is_trial = !is_frozen && superseded.is_none() && is_down && state.trial.start(Instant::now());
         match &state.health {
             _ if is_frozen => Some(Failure::Frozen),
             _ if superseded.is_some() => superseded.map(Failure::Superseded),
-            _ if is_trial => None,
+            _ if is_trial || is_urgent => None,
             Health::Down { cause, .. } | Health::Refused { cause } => {
                 let failure = Failure::Down(cause.clone());
                 state.turned_away.insert(envelope.requester.clone());
@@ -188,8 +201,9 @@ fn start(shared: &Arc<Shared>, envelope: Envelope, under_way: &mut JoinSet<Done>
         return envelope.request.fail(failure);
     }
     let shared = shared.clone();
+    let began = Instant::now();
+    envelope.began = Some(began);
     under_way.spawn(async move {
-        let began = Instant::now();
         let manager = shared.manager();
         let outcome = envelope.request.carry_out(manager.as_ref(), &fence).await;
         shared.metrics.manager_call(
@@ -219,7 +233,7 @@ fn finish(
             ..
         })
     );
-    let is_down = failures.count(is_outage);
+    let is_down = failures.count(&envelope.requester, is_outage);
     let (permits_calls, is_pending) = {
         let state = shared.state();
         (state.health.permits_calls(), state.trial.is_pending())
@@ -255,7 +269,10 @@ fn finish(
             class: Class::RateLimited { retry_after },
             ..
         }) if envelope.refusals < MAX_REFUSALS => {
-            budget.refused(retry_after, Instant::now());
+            let now = Instant::now();
+            if budget.refused(retry_after, envelope.began.unwrap_or(now), now) {
+                shared.metrics.paused();
+            }
             envelope.refusals = envelope.refusals.saturating_add(1);
             let namespace = envelope.requester.namespace.clone();
             mailbox.put_back(&namespace, envelope);
@@ -264,14 +281,23 @@ fn finish(
             if error.class == Class::Superseded {
                 supersede(shared, &error);
                 envelope.request.fail(Failure::Superseded(error));
-            } else if let Class::Unauthenticated(_) = error.class {
-                // Not the trouble of who asked: it waits with all others until calls are possible again.
-                let health = {
-                    let mut state = shared.state();
-                    state.turned_away.insert(envelope.requester.clone());
-                    state.health.after_failure(error.clone(), Instant::now())
-                };
+                return;
+            }
+            let is_refused = matches!(error.class, Class::Unauthenticated(_));
+            if is_refused {
+                let health = shared.state().health.after_failure(error.clone(), Instant::now());
                 shared.set_health(health);
+            }
+            // Not the trouble of who asked: it waits with all others until calls are possible again.
+            let waits = {
+                let mut state = shared.state();
+                let waits = (is_refused || is_outage) && !state.health.permits_calls();
+                if waits {
+                    state.turned_away.insert(envelope.requester.clone());
+                }
+                waits
+            };
+            if waits {
                 envelope.request.fail(Failure::Down(error));
             } else {
                 refuse(shared, envelope.request, error);

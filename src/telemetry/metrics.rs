@@ -15,6 +15,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
+use super::load::Load;
 use crate::manager::error::Class;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,6 +87,11 @@ impl DriftOutcome {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Account {
+    state: &'static str,
+}
+
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 14))
 }
@@ -126,6 +132,13 @@ pub struct Metrics {
     sessions: Gauge,
     plans_waiting: Family<OfKind, Gauge>,
     drift: Family<Drifted, Counter>,
+    accounts: Family<Account, Gauge>,
+    in_flight: Gauge,
+    allowed: Gauge,
+    waiting: Gauge,
+    pauses: Counter,
+    breaker_opened: Counter,
+    stale: Family<Controller, Gauge>,
 }
 
 /// A metric as the registry knows it and as the reference page in docs/ shows it.
@@ -243,6 +256,48 @@ const DRIFT: Description = Description {
     labels: &["kind", "outcome"],
     help: "Times that an object was found changed at the manager, by what became of it",
 };
+const ACCOUNTS: Description = Description {
+    name: "digital_messaging_accounts",
+    kind: MetricKind::Gauge,
+    labels: &["state"],
+    help: "Manager accounts by how they are; which ones says the status of their ManagerCredentials",
+};
+const IN_FLIGHT: Description = Description {
+    name: "digital_messaging_manager_requests_in_flight",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Calls to managers under way, observation apart, over all accounts",
+};
+const ALLOWED: Description = Description {
+    name: "digital_messaging_manager_requests_allowed",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Calls allowed at the same time at present, over all accounts",
+};
+const WAITING: Description = Description {
+    name: "digital_messaging_manager_requests_waiting",
+    kind: MetricKind::Gauge,
+    labels: &[],
+    help: "Requests in the mailboxes of all accounts, which wait for their turn",
+};
+const PAUSES: Description = Description {
+    name: "digital_messaging_manager_pauses",
+    kind: MetricKind::Counter,
+    labels: &[],
+    help: "Times that an account was not called for a while because its manager answered 429",
+};
+const BREAKER_OPENED: Description = Description {
+    name: "digital_messaging_breaker_opened",
+    kind: MetricKind::Counter,
+    labels: &[],
+    help: "Times that an account turned from reachable to not reachable, or was refused",
+};
+const STALE: Description = Description {
+    name: "digital_messaging_stale_objects",
+    kind: MetricKind::Gauge,
+    labels: &["controller"],
+    help: "Objects with work due that have not been reconciled to an end for longer than `--stale-after`; those that wait for a person are not among them",
+};
 
 /// All metrics.
 pub const DESCRIPTIONS: &[&Description] = &[
@@ -251,6 +306,13 @@ pub const DESCRIPTIONS: &[&Description] = &[
     &SESSIONS,
     &PLANS_WAITING,
     &DRIFT,
+    &ACCOUNTS,
+    &BREAKER_OPENED,
+    &IN_FLIGHT,
+    &ALLOWED,
+    &WAITING,
+    &PAUSES,
+    &STALE,
     &RECONCILES,
     &RECONCILE_SECONDS,
     &PANICS,
@@ -283,6 +345,12 @@ pub const LABELS: &[(&str, &str)] = &[
         "result",
         "Of a reconcile: `success`, `requeue_after` (goes on by itself), `error`. Of a write: `ok`; `conflict` (the object had \
          changed: looked at again); `gone` (the object or its namespace is going); `error`",
+    ),
+    (
+        "state",
+        "`starting`: not known yet; `up`; `throttled`: called less than declared, because the manager answered 429; `down`: not \
+         reachable, tried by one call at a time, ever more slowly; `refused`: the manager does not accept the credentials, or \
+         forbids what is asked",
     ),
     (
         "resource",
@@ -321,6 +389,17 @@ impl Default for Metrics {
         EVENTS_DROPPED.register(&mut registry, events_dropped.clone());
         let leader = Gauge::default();
         LEADER.register(&mut registry, leader.clone());
+        let accounts = Family::<Account, Gauge>::default();
+        ACCOUNTS.register(&mut registry, accounts.clone());
+        let (in_flight, allowed, waiting) = (Gauge::default(), Gauge::default(), Gauge::default());
+        IN_FLIGHT.register(&mut registry, in_flight.clone());
+        ALLOWED.register(&mut registry, allowed.clone());
+        WAITING.register(&mut registry, waiting.clone());
+        let (pauses, breaker_opened) = (Counter::default(), Counter::default());
+        PAUSES.register(&mut registry, pauses.clone());
+        BREAKER_OPENED.register(&mut registry, breaker_opened.clone());
+        let stale = Family::<Controller, Gauge>::default();
+        STALE.register(&mut registry, stale.clone());
         Self {
             registry,
             manager_requests,
@@ -335,6 +414,13 @@ impl Default for Metrics {
             sessions,
             plans_waiting,
             drift,
+            accounts,
+            in_flight,
+            allowed,
+            waiting,
+            pauses,
+            breaker_opened,
+            stale,
         }
     }
 }
@@ -404,6 +490,33 @@ impl Metrics {
         self.drift.get_or_create(&Drifted { kind, outcome }).inc();
     }
 
+    /// Adds what an account contributes to the sums, or takes it away.
+    pub(super) fn add_load(&self, load: &Load, sign: i64) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(sign);
+        let state = load.state.label();
+        self.accounts.get_or_create(&Account { state }).inc_by(sign);
+        self.in_flight.inc_by(number(load.under_way));
+        self.allowed.inc_by(i64::from(load.allowed).saturating_mul(sign));
+        self.waiting.inc_by(number(load.waiting));
+    }
+
+    /// An account is not called for a while, because its manager asked for that.
+    pub fn paused(&self) {
+        self.pauses.inc();
+    }
+
+    /// An account turned from reachable to not reachable.
+    pub fn breaker_opened(&self) {
+        self.breaker_opened.inc();
+    }
+
+    /// How many objects of a kind are stale.
+    pub fn set_stale(&self, controller: &'static str, count: usize) {
+        self.stale
+            .get_or_create(&Controller { controller })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// All metrics in the OpenMetrics text format.
     ///
     /// # Errors
@@ -417,9 +530,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, sync::Arc};
 
     use super::*;
+    use crate::telemetry::load::AccountLoad;
 
     /// Labels of a sample line such as `name{a="1",le="5"} 3`, those of buckets left out.
     fn labels(line: &str) -> BTreeSet<&str> {
@@ -436,7 +550,7 @@ mod tests {
 
     #[test]
     fn what_is_exposed_is_what_is_described() {
-        let metrics = Metrics::default();
+        let metrics = Arc::new(Metrics::default());
         metrics.manager_call("probe", None, Duration::ZERO);
         metrics.reconciled("channelconnections", ReconcileResult::Success, Duration::ZERO);
         metrics.panicked("channelconnections");
@@ -445,6 +559,8 @@ mod tests {
         metrics.set_plans_waiting("ChannelConnection", 1);
         metrics.drifted("ChannelConnection", DriftOutcome::Corrected);
         metrics.event_dropped();
+        metrics.set_stale("channelconnections", 0);
+        let _account = AccountLoad::new(metrics.clone());
         let text = metrics.encode().unwrap();
         for description in DESCRIPTIONS {
             let name = description.exposed_name();

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use kube::Resource;
 
 use super::{
-    Context, Next, Subject, holding,
+    Context, Next, Subject, holding, parent,
     reason::Reason,
+    report, retry,
     trouble::{Stop, Trouble},
 };
 use crate::{
@@ -38,8 +39,22 @@ pub async fn reconcile(connection: Arc<ChannelConnection>, context: Arc<Context>
     if connection.spec.suspend {
         return status::suspended(&subject, &connection, &context).await;
     }
+    retry_now(&subject, &connection, &context);
     let outcome = advance(&subject, &connection, &context).await;
+    let outcome = report::end_staleness(&context, &subject, outcome);
     status::report(&subject, &connection, &context, outcome).await
+}
+
+fn retry_now(subject: &Subject, connection: &ChannelConnection, context: &Context) {
+    let handled = connection
+        .status
+        .as_ref()
+        .and_then(|status| status.last_handled_retry.as_ref());
+    if retry::new_token(connection, handled).is_some()
+        && let Ok(credential) = parent::credential_of(&subject.node, &connection.spec.interface_ref.name, context)
+    {
+        retry::now(subject, &credential, context);
+    }
 }
 
 async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<publish::Done, Stop> {

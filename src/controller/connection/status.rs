@@ -1,17 +1,16 @@
 //! What the status says. Computed purely, then written once if it differs.
 
-use kube::ResourceExt;
-
 use super::publish::Done;
 use crate::{
     api::{
-        ChannelConnection, ChannelConnectionStatus, annotation,
+        ChannelConnection, ChannelConnectionStatus,
         connection::{ConnectionState as ApiState, Widget},
     },
     controller::{
         Context, Next, Subject, drift, holding, object_reference,
         reason::Reason,
         report::{self, Readiness},
+        retry,
         trouble::{Stop, Trouble},
     },
     manager::observed::{ConnectionState, ObservedConnection},
@@ -39,8 +38,8 @@ pub(super) async fn report(
     };
     status.channel_type = Some(connection.spec.channel.channel_type());
     status.last_drift = drift::last(context, &subject.node, status.last_drift.take());
-    if let Some(retry) = connection.annotations().get(annotation::RETRY) {
-        status.last_handled_retry = Some(retry.chars().take(256).collect());
+    if let Some(token) = retry::token(connection) {
+        status.last_handled_retry = Some(token);
     }
     let came_to = report::write(context, subject, connection, connection.status.as_ref(), &status, next).await;
     // Told once it is remembered: a status that was not written is computed, and its news told, again.

@@ -18,6 +18,7 @@ use super::{
     Context, Next, Subject,
     accounts::Proven,
     reason::Reason,
+    report,
     trouble::{Retry, Stop, Trouble},
 };
 use crate::desired::node::Kind;
@@ -40,6 +41,7 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
         context.memory.forgive(&subject.node);
     }
     let outcome = advance(&subject, &credential, &context).await;
+    let outcome = report::end_staleness(&context, &subject, outcome);
     status::report(&subject, &credential, &context, outcome).await
 }
 

@@ -66,9 +66,12 @@ pub(super) async fn open(
 ) -> Result<Proven, Stop> {
     let settings = settings(&credential.spec, context);
     let print = fingerprint(subject, &access, context);
-    if let Some(proven) = context.accounts.proven(&subject.node).filter(|proven| proven.access == print) {
+    let present = context.accounts.proven(&subject.node).filter(|proven| proven.access == print);
+    if let Some(proven) = &present {
         proven.session.configure(settings);
-        return Ok(proven);
+        if !context.accounts.take_doubt(&subject.node) {
+            return Ok(proven.clone());
+        }
     }
     let account = AccountKey::new(&access.endpoint, &access.manager_id);
     let expected = access.manager_id.clone();
@@ -78,7 +81,11 @@ pub(super) async fn open(
     context
         .metrics
         .manager_call("probe", probed.as_ref().err().map(|error| &error.class), began.elapsed());
-    let identity = probed.map_err(|error| trouble::manager_trouble(&error))?;
+    let identity = match (probed, present) {
+        // An outage says nothing about credentials that were proven; the session tells of it.
+        (Err(error), Some(proven)) if error.class.is_transient() => return Ok(proven),
+        (probed, _) => probed.map_err(|error| trouble::manager_trouble(&error))?,
+    };
     check(&identity, &expected, credential)?;
     let opened = Opened {
         access: print,

@@ -18,7 +18,7 @@ use crate::{
     },
     desired::facts::proven_key_node,
     kubernetes::{
-        finalizer,
+        client, finalizer,
         made_secret::{self, MadeSecret},
         secrets::SecretData,
     },
@@ -104,7 +104,7 @@ async fn serve_on(subject: &Subject, credential: &ManagerCredential, context: &C
 async fn read(subject: &Subject, context: &Context) -> Option<SecretData> {
     let node = proven_key_node(&subject.node);
     let api: Api<Secret> = Api::namespaced(context.kubernetes.client.clone(), &node.namespace);
-    let secret = api.get_opt(&node.name).await.ok()??;
+    let secret = client::read(api.get_opt(&node.name)).await.ok()??;
     let reference = subject.node.reference(&context.installation.name);
     let ours = made_secret::is_owned(&secret.metadata, reference.as_str())
         && secret.owner_references().iter().any(|owner| owner.uid == subject.uid);

@@ -1,12 +1,9 @@
 //! What the status says. Computed purely, then written once if it differs.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
-
 use super::advice;
 use crate::{
     api::{
-        ChannelType, ConditionType, ManagerCredential, ManagerCredentialStatus, annotation,
+        ChannelType, ConditionType, HasConditions, ManagerCredential, ManagerCredentialStatus, annotation,
         manager_credential::{ActiveKey, Breaker, ChannelSupport, Identity, OfferedChannel, Reachability},
     },
     controller::{
@@ -14,15 +11,20 @@ use crate::{
         accounts::{Proven, Verdict},
         reason::Reason,
         report::{self, Readiness},
-        trouble::{self, Stop, Trouble},
+        retry,
+        trouble::{self, Retry, Stop, Trouble},
     },
     desired::node::Node,
     manager::{
         capabilities::{ChannelKind, Support},
         error::one_line,
     },
-    session::{Session, health::Health},
+    session::{
+        Session,
+        health::{self, Health},
+    },
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub(super) async fn report(
     subject: &Subject,
@@ -51,7 +53,8 @@ pub(super) async fn report(
         };
         (readiness, account.or(given))
     } else {
-        status.reachability = None;
+        let shown = status.reachability.take();
+        status.reachability = given.as_ref().and_then(|trouble| unproven(shown, trouble, &status));
         if let Some(refused) = given.as_ref().filter(|trouble| is_refusal(trouble)) {
             refuse(&mut status, subject, refused);
         }
@@ -99,9 +102,7 @@ pub(super) fn new_retry(credential: &ManagerCredential) -> Option<String> {
         .status
         .as_ref()
         .and_then(|status| status.last_handled_retry.as_ref());
-    let token = credential.annotations().get(annotation::RETRY)?;
-    let token: String = token.chars().take(256).collect();
-    (handled != Some(&token)).then_some(token)
+    retry::new_token(credential, handled)
 }
 
 /// A new `retry` token: look now, and let frozen writes go on.
@@ -110,7 +111,7 @@ fn handle_retry(credential: &ManagerCredential, status: &mut ManagerCredentialSt
         status.last_handled_retry = Some(token);
         if let Some(proven) = context.accounts.proven(&subject.node) {
             proven.session.unfreeze();
-            proven.session.look_now();
+            proven.session.retry(None);
         }
     }
 }
@@ -142,21 +143,29 @@ fn describe(status: &mut ManagerCredentialStatus, proven: &Proven) {
     status.reachability = Some(reachability(&proven.session));
 }
 
+/// What a session says. It says another thing only when something turns, not at each attempt of an outage, so that an
+/// outage is one write however long it lasts.
 fn reachability(session: &Session) -> Reachability {
-    match session.health() {
-        Health::Starting | Health::Up => Reachability {
+    match (session.health(), session.throttled()) {
+        (Health::Starting | Health::Up, None) => Reachability {
             breaker: Breaker::Closed,
             max_concurrent_requests: None,
             next_attempt_time: None,
             cause: None,
         },
-        Health::Down { cause, next_time, .. } => Reachability {
+        (Health::Starting | Health::Up, Some(throttled)) => Reachability {
+            breaker: Breaker::Closed,
+            max_concurrent_requests: Some(throttled.least),
+            next_attempt_time: Some(Time(throttled.until)),
+            cause: Some("RateLimited: the manager asks for fewer requests; changes take longer".to_owned()),
+        },
+        (Health::Down { cause, next_time, .. }, _) => Reachability {
             breaker: Breaker::Open,
             max_concurrent_requests: None,
             next_attempt_time: Some(Time(next_time)),
             cause: Some(cause.message),
         },
-        Health::Refused { cause } => Reachability {
+        (Health::Refused { cause }, _) => Reachability {
             breaker: Breaker::Open,
             max_concurrent_requests: None,
             next_attempt_time: None,
@@ -165,13 +174,44 @@ fn reachability(session: &Session) -> Reachability {
     }
 }
 
+/// The same while nothing is proven yet: there is no session, and the reconciler itself tries again.
+fn unproven(shown: Option<Reachability>, trouble: &Trouble, status: &ManagerCredentialStatus) -> Option<Reachability> {
+    let wait = match trouble.retry {
+        Retry::After(wait) => wait,
+        Retry::BackOff => health::FIRST_WAIT,
+        Retry::OnChange | Retry::OnRecovery => return None,
+    };
+    if matches!(trouble.reason, Reason::KubernetesUnavailable | Reason::NeverSettles) {
+        return shown;
+    }
+    if !trouble.reason.ends_by_itself() {
+        return None;
+    }
+    let told = status.condition(ConditionType::Synced).map(|synced| synced.reason.as_str());
+    let is_same_outage = told == Some(trouble.reason.as_str()) && wait <= health::MAX_WAIT;
+    shown
+        .filter(|shown| is_same_outage && shown.breaker == Breaker::Open)
+        .or_else(|| {
+            Some(Reachability {
+                breaker: Breaker::Open,
+                max_concurrent_requests: None,
+                next_attempt_time: Some(Time(health::timestamp(wait))),
+                cause: Some(one_line(&trouble.message, 512)),
+            })
+        })
+}
+
 /// What is wrong with reaching the account.
 fn reachable_trouble(session: &Session) -> Option<Trouble> {
     match session.health() {
         Health::Starting | Health::Up => None,
         // The session tries again by itself, and wakes the credential when that changes anything.
         Health::Down { cause, .. } | Health::Refused { cause } => {
-            Some(Trouble::new(trouble::reason(&cause.class), &cause.message))
+            let reason = trouble::reason(&cause.class);
+            Some(Trouble {
+                retry: trouble::retry_of_account(reason),
+                ..Trouble::new(reason, &cause.message)
+            })
         }
     }
 }

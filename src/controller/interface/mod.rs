@@ -13,6 +13,7 @@ use kube::Resource;
 use super::{
     Context, Next, Subject, holding,
     reason::Reason,
+    report, retry,
     trouble::{Stop, Trouble},
 };
 use crate::{
@@ -30,8 +31,21 @@ pub async fn reconcile(interface: Arc<DigitalMessagingInterface>, context: Arc<C
     if interface.spec.suspend {
         return status::suspended(&subject, &interface, &context).await;
     }
+    retry_now(&subject, &interface, &context);
     let outcome = advance(&subject, &interface, &context).await;
+    let outcome = report::end_staleness(&context, &subject, outcome);
     status::report(&subject, &interface, &context, outcome).await
+}
+
+fn retry_now(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) {
+    let handled = interface
+        .status
+        .as_ref()
+        .and_then(|status| status.last_handled_retry.as_ref());
+    if retry::new_token(interface, handled).is_some() {
+        let credential = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
+        retry::now(subject, &credential, context);
+    }
 }
 
 async fn advance(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Result<apply::Applied, Stop> {

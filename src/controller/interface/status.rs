@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
-
 use super::apply::Applied;
 use crate::{
-    api::{DigitalMessagingInterface, DigitalMessagingInterfaceStatus, annotation, interface::ConnectionCounts},
+    api::{DigitalMessagingInterface, DigitalMessagingInterfaceStatus, interface::ConnectionCounts},
     controller::{
         Context, Next, Subject, drift, holding,
         report::{self, Readiness},
+        retry,
         trouble::Stop,
     },
     desired::node::Kind,
@@ -36,8 +35,8 @@ pub(super) async fn report(
         Ok(applied) => describe(&mut status, subject, applied),
     };
     status.last_drift = drift::last(context, &subject.node, status.last_drift.take());
-    if let Some(retry) = interface.annotations().get(annotation::RETRY) {
-        status.last_handled_retry = Some(retry.chars().take(256).collect());
+    if let Some(token) = retry::token(interface) {
+        status.last_handled_retry = Some(token);
     }
     let next = count(&mut status, interface, subject, context, next);
     report::write(context, subject, interface, interface.status.as_ref(), &status, next).await
@@ -99,7 +98,8 @@ fn count(
     let since = counted.get(&subject.node).map(Instant::elapsed);
     if let Some(since) = since.filter(|since| only_counts && *since < COUNT_PAUSE) {
         return match next {
-            Next::Wait | Next::Recheck => Next::After(COUNT_PAUSE.saturating_sub(since)),
+            Next::Wait | Next::Recheck => Next::Settled(COUNT_PAUSE.saturating_sub(since)),
+            Next::Blocked => Next::After(COUNT_PAUSE.saturating_sub(since)),
             sooner => sooner,
         };
     }

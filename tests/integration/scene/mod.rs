@@ -10,6 +10,7 @@ mod trouble;
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -65,6 +66,7 @@ pub struct Scene {
 }
 
 struct RunningOperator {
+    endpoints: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -118,6 +120,8 @@ impl Scene {
             },
             lookup: Arc::new(SystemLookup),
             recheck: Duration::from_mins(10),
+            stale_after: Duration::from_mins(15),
+            wedged_after: Duration::from_mins(10),
         };
         operator(&mut settings);
         let mut scene = Self {
@@ -149,6 +153,7 @@ impl Scene {
         config.proxy_url = None;
         let clients = Clients::new(config, 64, &self.settings.identity).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoints = listener.local_addr().unwrap();
         self.metrics = Arc::default();
         let stop = CancellationToken::new();
         let task = tokio::spawn(operator::run(
@@ -158,7 +163,13 @@ impl Scene {
             self.metrics.clone(),
             stop.clone(),
         ));
-        self.operator = Some(RunningOperator { stop, task });
+        self.operator = Some(RunningOperator { endpoints, stop, task });
+    }
+
+    /// Where the operator serves its health and metrics, without a trailing slash.
+    pub fn operator_url(&self) -> String {
+        let operator = self.operator.as_ref().expect("the operator runs");
+        format!("http://{}", operator.endpoints)
     }
 
     /// Stops the operator in good order.
@@ -222,8 +233,12 @@ impl Scene {
 
     /// Provisions an account at the manager.
     pub async fn provision(&self, method: AuthenticationMethod) -> Credential {
-        let issued = self
-            .manager
+        self.provision_at(&self.manager, method).await
+    }
+
+    /// Provisions an account at another manager.
+    pub async fn provision_at(&self, manager: &Running, method: AuthenticationMethod) -> Credential {
+        let issued = manager
             .manager()
             .credentials()
             .create(NewCredential::new(method))
@@ -325,6 +340,14 @@ impl Scene {
             .unwrap();
         writes.retain(|write| write.resource != "leases");
         writes
+    }
+
+    /// What the operator asked of Kubernetes since then.
+    pub fn operator_requests(&self, since: AuditMark) -> Vec<Request> {
+        self.control_plane
+            .audit_log()
+            .requests_by(&self.operator_user(), since)
+            .unwrap()
     }
 
     /// What the operator asked of the manager since then.

@@ -111,7 +111,7 @@ async fn a_status_with_everything_in_it_is_kept() {
             })
             .into(),
         reachability: Some(manager_credential::Reachability {
-            breaker: manager_credential::Breaker::HalfOpen,
+            breaker: manager_credential::Breaker::Open,
             max_concurrent_requests: Some(1),
             next_attempt_time: Some(Time(Timestamp::UNIX_EPOCH)),
             cause: Some(text()),
