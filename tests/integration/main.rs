@@ -14,6 +14,7 @@ mod bad_input;
 mod figures;
 mod first_light;
 mod going;
+mod health;
 mod hostile;
 mod lifecycle;
 mod policy;
