@@ -12,7 +12,7 @@ DENY_VERSION := 0.20.2
 DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak tools generate figures fmt lint deny clean
+.PHONY: help demo test soak tools generate manifests figures fmt lint deny clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,14 +35,19 @@ soak: ## Take random walks over the real parts for MINUTES=n (10 without); one t
 	@WALK_MINUTES=$(MINUTES) $(CARGO) test -p digital-messaging-operator --test integration \
 		walk::as_many_as_there_is_time_for -- --ignored --nocapture
 
-tools: ## Build etcd, kube-apiserver, kubectl and kube-controller-manager into build/tools (unless KUBEBUILDER_ASSETS has them)
+tools: ## Build etcd, kube-apiserver, kubectl, kube-controller-manager and helm into build/tools (unless KUBEBUILDER_ASSETS has them)
 	@tools/build.sh
 
-generate: ## Write the generated files: crds/, contract/openapi.yaml, the tables in docs/
+generate: ## Write the files generated from code: crds/, their chart, contract/openapi.yaml, the tables in docs/
 	@$(CARGO) run --quiet -- generate
 	@mkdir -p build
 	@$(CARGO) run --quiet -p digital-messaging-contract > build/openapi.yaml
 	@mv build/openapi.yaml contract/openapi.yaml
+
+manifests: ## Write deploy/ and the tables of values from charts/ (ARGS='--single FILE' for all in one file, and nothing else)
+	@tools/build.sh helm
+	@$(CARGO) build --quiet --workspace --bins
+	@$(SANDBOX) manifests $(ARGS)
 
 figures: ## Put what the tests measured last into docs/guarantees.md
 	@$(CARGO) run --quiet -p sandbox -- figures docs/guarantees.md

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use url::Url;
 
 use crate::{
     desired::pump::Scope,
@@ -30,9 +31,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator.
     Run(Box<Run>),
+    /// Check that the operator can work here, and that one does. What `helm test` runs.
+    Check(Check),
     /// Print the custom resource definitions.
     Crds,
-    /// Write all generated files of a checkout of this project: crds/ and the tables in docs/.
+    /// Write the files of a checkout of this project that are generated from code: crds/, the chart with them, the tables in docs/.
     Generate {
         /// Root of the checkout.
         #[arg(long, default_value = ".")]
@@ -121,6 +124,47 @@ pub struct Run {
     pub log_filter: String,
 }
 
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Namespaces that are watched, separated by commas. Default: all.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub namespaces: Vec<String>,
+
+    /// The operator's own namespace. Default: that of the service account or kubeconfig.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Address of the /readyz of an operator that is to be ready, too. Default: none is asked.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+
+    /// How long that operator may take to be ready, e.g. 30s.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub within: Duration,
+}
+
+impl Check {
+    /// What is watched.
+    pub fn scope(&self) -> Scope {
+        scope(&self.namespaces)
+    }
+}
+
+/// All namespaces if none is named.
+fn scope(namespaces: &[String]) -> Scope {
+    let names: BTreeSet<String> = namespaces
+        .iter()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    if names.is_empty() {
+        Scope::Cluster
+    } else {
+        Scope::Namespaces(names)
+    }
+}
+
 impl Run {
     /// The settings; `default_namespace` is that of the service account or kubeconfig.
     ///
@@ -128,18 +172,8 @@ impl Run {
     /// If options do not make sense together.
     pub fn settings(&self, default_namespace: &str) -> Result<Settings, TimingError> {
         let lease = Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry_period)?;
-        let names: BTreeSet<String> = self
-            .namespaces
-            .iter()
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
-            .collect();
         Ok(Settings {
-            scope: if names.is_empty() {
-                Scope::Cluster
-            } else {
-                Scope::Namespaces(names)
-            },
+            scope: scope(&self.namespaces),
             namespace: self.namespace.clone().unwrap_or_else(|| default_namespace.to_owned()),
             installation: self.installation.clone(),
             identity: self.identity.clone().unwrap_or_else(default_identity),

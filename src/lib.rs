@@ -1,6 +1,7 @@
 //! The operator: custom resources reconciled with a messaging manager.
 
 pub mod api;
+pub mod check;
 pub mod cli;
 pub mod controller;
 pub mod desired;

@@ -9,7 +9,8 @@ use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use digital_messaging_operator::{
-    cli::{Cli, Command, Run},
+    check,
+    cli::{Check, Cli, Command, Run},
     generate,
     kubernetes::client::Clients,
     operator,
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(run) => return run_logged(&run),
+        Command::Check(check) => check_installation(&check),
         Command::Crds => generate::crds().map(|manifests| print!("{manifests}")).map_err(Into::into),
         Command::Generate { root } => generate::write_files(&root).map_err(Into::into),
     };
@@ -52,11 +54,30 @@ fn run_logged(run: &Run) -> ExitCode {
 }
 
 #[tokio::main]
-async fn run_operator(run: &Run) -> Result<(), AnyError> {
+async fn check_installation(options: &Check) -> Result<(), AnyError> {
+    let config = kubernetes_config().await?;
+    let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let clients = Clients::new(config, 8, "check")?;
+    let (scope, url) = (options.scope(), options.url.as_ref());
+    check::run(&clients.general, &scope, &namespace, url, options.within).await?;
+    println!("definitions and rights are there");
+    if let Some(url) = url {
+        println!("the operator at {url} is ready");
+    }
+    Ok(())
+}
+
+async fn kubernetes_config() -> Result<kube::Config, String> {
     let mut config = kube::Config::infer()
         .await
         .map_err(|error| format!("no way to a Kubernetes API found: {error}"))?;
     config.connect_timeout = Some(Duration::from_secs(5));
+    Ok(config)
+}
+
+#[tokio::main]
+async fn run_operator(run: &Run) -> Result<(), AnyError> {
+    let config = kubernetes_config().await?;
     let settings = run.settings(&config.default_namespace)?;
     let clients = Clients::new(config, run.max_kubernetes_requests.into(), &settings.identity)?;
     let listener = TcpListener::bind(run.listen)

@@ -9,6 +9,7 @@ etcd                     etcd        go.etcd.io/etcd/server/v3                  
 kube-apiserver           kubernetes  k8s.io/kubernetes/cmd/kube-apiserver           k8s.io/kubernetes  5
 kubectl                  kubernetes  k8s.io/kubernetes/cmd/kubectl                  k8s.io/kubernetes  1
 kube-controller-manager  kubernetes  k8s.io/kubernetes/cmd/kube-controller-manager  k8s.io/kubernetes  5
+helm                     helm        helm.sh/helm/v4/cmd/helm                       helm.sh/helm/v4    2
 '
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,9 +22,11 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
     lacking=
     for name in $wanted; do
         if [ -x "$KUBEBUILDER_ASSETS/$name" ]; then continue; fi
-        # The folders that people have usually lack this one.
-        [ "$name" = kube-controller-manager ] || fail "KUBEBUILDER_ASSETS is $KUBEBUILDER_ASSETS, but $name is not there"
-        lacking=$name
+        # The folders that people have usually lack these.
+        case $name in
+            kube-controller-manager | helm) lacking="$lacking $name" ;;
+            *) fail "KUBEBUILDER_ASSETS is $KUBEBUILDER_ASSETS, but $name is not there" ;;
+        esac
     done
     say "using those in KUBEBUILDER_ASSETS ($KUBEBUILDER_ASSETS)"
     [ -n "$lacking" ] || exit 0
@@ -41,7 +44,7 @@ trap 'exit 143' TERM
 build() { # name, module folder, package, versioning module or "-", minutes
     name=$1 module=$here/$2 package=$3 flags='-s -w'
     selected=$(go -C "$module" list -m -f '{{.Version}}' "$([ "$4" = - ] && echo "$3" || echo "$4")")
-    if [ "$4" != - ]; then
+    if [ "$4" = k8s.io/kubernetes ]; then
         major=${selected#v} minor=${selected#*.}
         flags="$flags -X k8s.io/component-base/version.gitVersion=$selected"
         flags="$flags -X k8s.io/component-base/version.gitMajor=${major%%.*}"

@@ -388,6 +388,8 @@ fn api_server(
             "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--authorization-mode=RBAC",
+            // Off by default, but on in some distributions: rights that suffice with it suffice everywhere.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             // An event is in the log before anyone can look for it, in one file.
             "--audit-log-mode=blocking",
             "--audit-log-maxsize=0",

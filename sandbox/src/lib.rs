@@ -6,6 +6,7 @@
 //! - [`ControlPlane`] is a Kubernetes API in a run. Tests take the [`shared`] one and a namespace of their own; only
 //!   tests that break the API server start their own.
 //! - [`Link`] is a way to a server that can be cut.
+//! - [`packaging`] makes what users install from the charts.
 //! - [`Manifests`] applies what users would apply, [`AuditLog`] tells who wrote what, [`wait_for`] and its like wait.
 //!
 //! ```no_run
@@ -26,6 +27,7 @@ pub mod kubeconfig;
 mod link;
 pub mod manifests;
 mod operator;
+pub mod packaging;
 mod port;
 mod process;
 pub mod program;

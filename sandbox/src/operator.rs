@@ -28,18 +28,29 @@ use crate::{
 
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Applies `deploy/rbac` with `namespace` as the operator's own, and returns a kubeconfig that has these rights and no
-/// others, once they are in effect.
+/// The account and the rights that are shipped, for all namespaces.
+const RIGHTS: &[&str] = &[
+    "deploy/base/serviceaccount.yaml",
+    "deploy/base/rbac-own-namespace.yaml",
+    "deploy/overlays/cluster-wide/rbac-watched.yaml",
+];
+
+/// Applies the rights that are shipped with `namespace` as the operator's own, and returns a kubeconfig that has these
+/// rights and no others, once they are in effect.
 ///
 /// # Errors
 /// When the manifests cannot be applied or have no `ServiceAccount`.
 pub async fn grant_operator_rights(control_plane: &ControlPlane, namespace: &str) -> Result<PathBuf> {
-    let rights = Manifests::read(&project().join("deploy/rbac"))?.in_namespace(namespace);
+    let mut rights = Manifests::default();
+    for file in RIGHTS {
+        rights = rights.and(Manifests::read(&project().join(file))?);
+    }
+    let rights = rights.in_namespace(namespace);
     let account = rights
         .objects()
         .iter()
         .find(|object| object.types.as_ref().is_some_and(|types| types.kind == "ServiceAccount"))
-        .context("deploy/rbac has no ServiceAccount")?
+        .context("deploy/ has no ServiceAccount")?
         .name_any();
     rights.apply(&control_plane.client().await?).await?;
     let kubeconfig = control_plane.kubeconfig_for_service_account(namespace, &account).await?;

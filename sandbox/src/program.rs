@@ -29,17 +29,28 @@ pub fn tools() -> Result<PathBuf> {
     bail!("kube-apiserver and etcd are missing; run `make tools`, or set KUBEBUILDER_ASSETS to the folder that has them")
 }
 
-/// kube-controller-manager: the one beside kube-apiserver, else what `make tools` built. `KUBEBUILDER_ASSETS` often lacks it.
+/// kube-controller-manager, see [`seldom_provided`].
 ///
 /// # Errors
 /// When there is none.
 pub fn controller_manager() -> Result<PathBuf> {
-    const NAME: &str = "kube-controller-manager";
-    let candidates = [tools()?.join(NAME), project().join("build/tools").join(NAME)];
-    match candidates.into_iter().find(|candidate| candidate.exists()) {
-        Some(program) => Ok(program),
-        None => bail!("{NAME} is missing; run `make tools`"),
-    }
+    seldom_provided("kube-controller-manager")
+}
+
+/// helm, see [`seldom_provided`].
+///
+/// # Errors
+/// When there is none.
+pub fn helm() -> Result<PathBuf> {
+    seldom_provided("helm")
+}
+
+/// A program that folders which people have for `KUBEBUILDER_ASSETS` often lack: from there, else what `make tools` built.
+fn seldom_provided(name: &str) -> Result<PathBuf> {
+    let provided = env::var_os("KUBEBUILDER_ASSETS").map(|folder| PathBuf::from(folder).join(name));
+    let built = project().join("build/tools").join(name);
+    let found = provided.into_iter().chain([built]).find(|program| program.exists());
+    found.with_context(|| format!("{name} is missing; run `make tools`"))
 }
 
 /// A binary of this workspace, from the folder that this program was built into.

@@ -1,9 +1,11 @@
-//! Files that are generated from code: the custom resource definitions and the reference pages of the handbook.
+//! Files that are generated from code: the custom resource definitions, as manifests and as templates of their chart, and
+//! the reference pages of the handbook.
 //!
 //! They are checked in, because people read and apply them; a test fails when they differ from the code.
 //!
 //! | Module | Page |
 //! |---|---|
+//! | [`chart`] | no page: the templates of the chart with the definitions |
 //! | [`fields`] | every field of the custom resources |
 //! | [`conditions`] | condition types and reasons |
 //! | [`annotations`] | labels, annotations, the finalizer |
@@ -11,6 +13,7 @@
 //! | [`metrics`] | metrics |
 
 mod annotations;
+mod chart;
 mod conditions;
 mod fields;
 mod flags;
@@ -93,12 +96,14 @@ pub fn files() -> Result<Vec<GeneratedFile>, Error> {
     let definitions = definitions();
     let mut files = Vec::new();
     for definition in &definitions {
+        let (plural, manifest) = (&definition.spec.names.plural, manifest(definition)?);
         files.push(GeneratedFile {
-            path: format!("crds/{}.yaml", definition.spec.names.plural),
-            content: format!(
-                "# Generated from src/api by `make generate`. Do not edit.\n{}",
-                manifest(definition)?
-            ),
+            path: format!("crds/{plural}.yaml"),
+            content: format!("# Generated from src/api by `make generate`. Do not edit.\n{manifest}"),
+        });
+        files.push(GeneratedFile {
+            path: format!("charts/digital-messaging-operator-crds/templates/{plural}.yaml"),
+            content: chart::template(definition, &manifest),
         });
     }
     let pages = [

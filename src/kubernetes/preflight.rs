@@ -9,6 +9,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::{installation, lease};
 use crate::{
     api::{ChannelConnection, DigitalMessagingInterface, GROUP, ManagerCredential},
     desired::pump::Scope,
@@ -22,95 +23,78 @@ pub enum PreflightError {
     Unreachable(#[source] Box<kube::Error>),
     /// The custom resource definitions are not installed.
     #[error(
-        "the custom resource {0}.{GROUP} is not installed; apply the manifests of crds/ first: kubectl apply --server-side -f crds/"
+        "the custom resource {0}.{GROUP} is not installed; install the chart digital-messaging-operator-crds, or: kubectl apply --server-side -f crds/"
     )]
     MissingDefinition(String),
     /// Rights are missing.
-    #[error("this service account may not: {}. Apply the RBAC manifest of this version (deploy/rbac/)", .0.join("; "))]
+    #[error("this service account may not: {}. Apply the roles of this version: upgrade the Helm chart, or apply deploy/overlays/", .0.join("; "))]
     MissingRights(Vec<String>),
 }
 
-/// A right that the operator needs.
-struct Right {
+/// A right that the operator needs. The roles in `charts/` grant these and no others.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    /// API group, empty for the core group.
+    pub group: &'static str,
+    /// The plural name.
+    pub resource: &'static str,
+    /// Such as `status`, else empty.
+    pub subresource: &'static str,
+    /// The only object that it is needed for, if there is one.
+    pub name: Option<&'static str>,
+    /// What is done.
+    pub verbs: &'static [&'static str],
+    /// In the operator's own namespace instead of the watched ones.
+    pub own: bool,
+}
+
+/// A right in the watched namespaces.
+const fn watched(
     group: &'static str,
     resource: &'static str,
     subresource: &'static str,
     verbs: &'static [&'static str],
-    /// In the operator's own namespace instead of the watched ones.
-    own: bool,
+) -> Right {
+    Right {
+        group,
+        resource,
+        subresource,
+        name: None,
+        verbs,
+        own: false,
+    }
 }
 
-const RIGHTS: &[Right] = &[
+/// A right in the operator's own namespace.
+const fn own(group: &'static str, resource: &'static str, name: Option<&'static str>, verbs: &'static [&'static str]) -> Right {
     Right {
-        group: GROUP,
-        resource: "managercredentials",
+        group,
+        resource,
         subresource: "",
-        verbs: &["get", "list", "watch", "patch"],
-        own: false,
-    },
-    Right {
-        group: GROUP,
-        resource: "digitalmessaginginterfaces",
-        subresource: "",
-        verbs: &["get", "list", "watch", "patch"],
-        own: false,
-    },
-    Right {
-        group: GROUP,
-        resource: "channelconnections",
-        subresource: "",
-        verbs: &["get", "list", "watch", "patch"],
-        own: false,
-    },
-    Right {
-        group: GROUP,
-        resource: "managercredentials",
-        subresource: "status",
-        verbs: &["update", "patch"],
-        own: false,
-    },
-    Right {
-        group: GROUP,
-        resource: "digitalmessaginginterfaces",
-        subresource: "status",
-        verbs: &["update", "patch"],
-        own: false,
-    },
-    Right {
-        group: GROUP,
-        resource: "channelconnections",
-        subresource: "status",
-        verbs: &["update", "patch"],
-        own: false,
-    },
-    Right {
-        group: "",
-        resource: "secrets",
-        subresource: "",
-        verbs: &["get", "list", "watch", "create", "update", "delete"],
-        own: false,
-    },
-    Right {
-        group: "events.k8s.io",
-        resource: "events",
-        subresource: "",
-        verbs: &["create", "patch"],
-        own: false,
-    },
-    Right {
-        group: "",
-        resource: "secrets",
-        subresource: "",
-        verbs: &["get", "create"],
+        name,
+        verbs,
         own: true,
-    },
-    Right {
-        group: "coordination.k8s.io",
-        resource: "leases",
-        subresource: "",
-        verbs: &["get", "create", "update"],
-        own: true,
-    },
+    }
+}
+
+const SPEC: &[&str] = &["get", "list", "watch", "patch"];
+const STATUS: &[&str] = &["update", "patch"];
+
+/// All rights that the operator needs.
+pub const RIGHTS: &[Right] = &[
+    watched(GROUP, "managercredentials", "", SPEC),
+    watched(GROUP, "digitalmessaginginterfaces", "", SPEC),
+    watched(GROUP, "channelconnections", "", SPEC),
+    watched(GROUP, "managercredentials", "status", STATUS),
+    watched(GROUP, "digitalmessaginginterfaces", "status", STATUS),
+    watched(GROUP, "channelconnections", "status", STATUS),
+    watched("", "secrets", "", &["get", "list", "watch", "create", "update", "delete"]),
+    watched("events.k8s.io", "events", "", &["create", "patch"]),
+    // A create cannot be limited to a name: it is not known yet when the right is looked up.
+    own("", "secrets", None, &["create"]),
+    own("", "secrets", Some(installation::SECRET), &["get", "update"]),
+    own("coordination.k8s.io", "leases", None, &["create"]),
+    own("coordination.k8s.io", "leases", Some(lease::LEASE), &["get", "update"]),
 ];
 
 /// Checks definitions and rights.
@@ -171,6 +155,7 @@ async fn allowed(client: &Client, right: &Right, verb: &str, namespace: Option<&
                 group: Some(right.group.to_owned()),
                 resource: Some(right.resource.to_owned()),
                 subresource: Some(right.subresource.to_owned()).filter(|name| !name.is_empty()),
+                name: right.name.map(str::to_owned),
                 verb: Some(verb.to_owned()),
                 namespace: namespace.map(str::to_owned),
                 ..ResourceAttributes::default()
@@ -199,5 +184,6 @@ fn describe(right: &Right, verb: &str, namespace: Option<&str>) -> String {
         format!("/{}", right.subresource)
     };
     let place = namespace.map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name}"));
-    format!("{verb} {}{group}{subresource} {place}", right.resource)
+    let name = right.name.map(|name| format!(" ({name})")).unwrap_or_default();
+    format!("{verb} {}{group}{subresource} {place}{name}", right.resource)
 }

@@ -379,7 +379,7 @@ async fn without_rights_it_lists_what_is_missing() {
         "get secrets in namespace",
         "create secrets in namespace",
         "update leases.coordination.k8s.io in namespace",
-        "deploy/rbac",
+        "deploy/overlays",
     ] {
         assert!(log.contains(right), "no {right} in {log}");
     }

@@ -4,6 +4,7 @@ mod demo;
 mod exec;
 mod figures;
 mod interrupt;
+mod manifests;
 mod terminal;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Exec(exec::Arguments),
     /// Put the figures that tests measured into a page
     Figures(figures::Arguments),
+    /// Write the kustomize overlays and the charts' tables of values, which are made from the charts
+    Manifests(manifests::Arguments),
 }
 
 #[tokio::main]
@@ -49,5 +52,6 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Demo(arguments) => Box::pin(demo::run(&arguments, interrupts)).await,
         Command::Exec(arguments) => exec::run(arguments, interrupts).await,
         Command::Figures(arguments) => figures::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Manifests(arguments) => manifests::run(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,0 +1,88 @@
+//! What users install, made from the charts: the kustomize overlays in `deploy/`, the single file of a release, and the
+//! charts' tables of values. The charts are the only source; `make manifests` writes the rest, and a test compares it.
+
+mod helm;
+mod kustomize;
+mod values;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+pub use helm::{Helm, Rendered};
+pub use kustomize::{Overlay, without_helm};
+
+use crate::program::project;
+
+/// The chart of the operator.
+pub const CHART: &str = "charts/digital-messaging-operator";
+/// The chart of the custom resource definitions.
+pub const DEFINITIONS_CHART: &str = "charts/digital-messaging-operator-crds";
+/// The release that manifests are rendered as.
+pub const RELEASE: &str = "digital-messaging-operator";
+/// The namespace that manifests are rendered for.
+pub const NAMESPACE: &str = "digital-messaging";
+
+/// A file of the repository that is made from the charts.
+#[derive(Debug)]
+pub struct MadeFile {
+    /// Where it lies, from the root of the repository.
+    pub path: PathBuf,
+    /// What is in it.
+    pub content: String,
+}
+
+/// All files that are made from the charts.
+///
+/// # Errors
+/// When a chart does not render, or a value has no comment.
+pub fn files(helm: &Helm) -> Result<Vec<MadeFile>> {
+    let mut files = kustomize::files(helm)?;
+    for chart in [CHART, DEFINITIONS_CHART] {
+        let read = |name: &str| {
+            let path = project().join(chart).join(name);
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        };
+        let content =
+            values::put_table(&read("README.md")?, &read("values.yaml")?).with_context(|| format!("{chart}/values.yaml"))?;
+        files.push(MadeFile {
+            path: Path::new(chart).join("README.md"),
+            content,
+        });
+    }
+    Ok(files)
+}
+
+/// Everything in one file: the namespace, the definitions, the operator for all namespaces.
+///
+/// # Errors
+/// When a chart does not render.
+pub fn single_file(helm: &Helm) -> Result<String> {
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+    });
+    let mut text = format!(
+        "# digital-messaging-operator {} with its definitions, for all namespaces.\n\
+         # kubectl apply --server-side -f install.yaml\n\
+         # Do not `kubectl delete -f` this file: with the definitions go all custom resources. See docs/install.md.\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let nothing = json!({});
+    let objects = helm
+        .template(DEFINITIONS_CHART, RELEASE, NAMESPACE, &nothing)?
+        .into_iter()
+        .chain(helm.template(CHART, RELEASE, NAMESPACE, &nothing)?)
+        .filter(|rendered| !rendered.is_hook())
+        .map(|rendered| without_helm(rendered.object));
+    for object in std::iter::once(serde_yaml::to_value(namespace)?).chain(objects) {
+        text.push_str("---\n");
+        text.push_str(&serde_yaml::to_string(&object)?);
+    }
+    Ok(text)
+}

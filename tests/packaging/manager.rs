@@ -1,0 +1,94 @@
+//! The reference manager as a component: where it keeps its data, how it is reached.
+
+use serde_json::{Value, json};
+
+use crate::chart::render;
+
+fn rendered(manager: Value) -> (Value, Vec<String>) {
+    let mut values = json!({ "manager": manager });
+    values["manager"]["enabled"] = true.into();
+    let set = render(&values).one("StatefulSet")["spec"].clone();
+    let arguments = set["template"]["spec"]["containers"][0]["args"].as_array().unwrap().iter();
+    let arguments = arguments.map(|argument| argument.as_str().unwrap().to_owned()).collect();
+    (set, arguments)
+}
+
+fn volumes(set: &Value) -> Vec<Value> {
+    set["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn it_keeps_its_data_in_a_claim_of_its_own() {
+    let (set, _) = rendered(json!({ "persistence": { "storageClassName": "fast", "size": "2Gi" } }));
+    let claim = &set["volumeClaimTemplates"][0];
+    assert_eq!(
+        claim["metadata"],
+        json!({ "name": "data" }),
+        "immutable: nothing that changes"
+    );
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
+    assert_eq!(volumes(&set), Vec::<Value>::new());
+    assert_eq!(set["replicas"], 1);
+    assert_eq!(set["template"]["spec"]["securityContext"]["fsGroup"], 65532);
+}
+
+#[test]
+fn it_takes_a_claim_that_exists_or_none() {
+    let (set, _) = rendered(json!({ "persistence": { "existingClaim": "theirs" } }));
+    assert_eq!(set["volumeClaimTemplates"], Value::Null);
+    assert_eq!(
+        volumes(&set),
+        [json!({ "name": "data", "persistentVolumeClaim": { "claimName": "theirs" } })]
+    );
+    let (set, _) = rendered(json!({ "persistence": { "enabled": false, "existingClaim": "theirs" } }));
+    assert_eq!(volumes(&set), [json!({ "name": "data", "emptyDir": {} })]);
+}
+
+#[test]
+fn tokens_are_made_out_to_its_service() {
+    let (_, arguments) = rendered(json!({}));
+    assert_eq!(
+        arguments,
+        [
+            "serve",
+            "--listen=0.0.0.0:8080",
+            "--public-url=http://release-digital-messaging-operator-manager.messaging.svc:8080"
+        ]
+    );
+    let (_, arguments) = rendered(json!({ "publicUrl": "https://manager.example" }));
+    assert!(
+        arguments.contains(&"--public-url=https://manager.example".to_owned()),
+        "{arguments:?}"
+    );
+}
+
+#[test]
+fn with_a_certificate_it_serves_https_and_is_probed_so() {
+    let (set, arguments) = rendered(json!({ "tlsSecretName": "manager-tls", "port": 8443 }));
+    assert!(arguments.contains(&"--tls-cert=/tls/tls.crt".to_owned()), "{arguments:?}");
+    assert!(
+        arguments[2].starts_with("--public-url=https://") && arguments[2].ends_with(".svc:8443"),
+        "{arguments:?}"
+    );
+    assert_eq!(
+        volumes(&set),
+        [json!({ "name": "tls", "secret": { "secretName": "manager-tls" } })]
+    );
+    let container = &set["template"]["spec"]["containers"][0];
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["scheme"], "HTTPS");
+    }
+    assert_eq!(
+        container["volumeMounts"][1],
+        json!({ "name": "tls", "mountPath": "/tls", "readOnly": true })
+    );
+}
+
+#[test]
+fn it_has_no_way_to_the_kubernetes_api() {
+    let (set, _) = rendered(json!({}));
+    let pod = &set["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["serviceAccountName"], Value::Null);
+}
