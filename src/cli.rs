@@ -9,7 +9,7 @@ use crate::{
     desired::pump::Scope,
     kubernetes::lease::{Timing, TimingError},
     manager::{
-        transport::{HostPolicy, SystemLookup},
+        transport::{CALL_TIMEOUT, HostPolicy, SystemLookup},
         values::Insecure,
     },
     operator::{Settings, default_identity},
@@ -151,6 +151,7 @@ impl Run {
             },
             lookup: Arc::new(SystemLookup),
             recheck: self.recheck_interval,
+            settles: CALL_TIMEOUT,
         })
     }
 }

@@ -51,6 +51,9 @@ pub struct Settings {
     pub lookup: Arc<dyn Lookup>,
     /// How often something that waits is looked at again although nothing is known to have changed.
     pub recheck: Duration,
+    /// How long after an attempt to make something at a manager that would make it twice, and without an answer, the attempt
+    /// may still arrive there.
+    pub settles: Duration,
 }
 
 /// Why the operator ended by itself.
@@ -193,7 +196,7 @@ async fn lead(
         installation,
         transport: Transport::new(settings.hosts, settings.lookup),
         metrics: metrics.clone(),
-        memory: Memory::new(settings.recheck),
+        memory: Memory::new(settings.recheck, settings.settles),
     });
     let finish = CancellationToken::new();
     let controllers = controllers(woken, &context, &finish);

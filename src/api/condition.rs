@@ -9,7 +9,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::{creation::Creation, plan::Plan};
 
 /// Most characters of a condition's message. The API server refuses a status with a longer one.
 pub const MAX_MESSAGE_LENGTH: usize = 1024;
@@ -119,6 +119,14 @@ pub trait HasConditions {
 
     /// Shows the plan that waits, for kinds that have plans.
     fn set_plan(&mut self, _plan: Option<Plan>) {}
+
+    /// What is about to be made, for kinds that are made at the manager.
+    fn creation(&self) -> Option<&Creation> {
+        None
+    }
+
+    /// Says what is about to be made, for kinds that are made at the manager.
+    fn set_creation(&mut self, _creation: Option<Creation>) {}
 
     /// Puts a condition in the place of the one of its type. Its transition time stays as it was unless the status changes.
     fn set_condition(&mut self, mut condition: Condition) {

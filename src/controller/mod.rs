@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod approval;
 pub mod cleanup;
 pub mod connection;
+pub mod creation;
 pub mod credential;
 pub mod holding;
 pub mod interface;
@@ -96,7 +97,9 @@ pub enum Next {
 /// What is remembered of objects between two reconciles. All of it may be lost.
 pub struct Memory {
     recheck: Duration,
-    attempts: Mutex<HashMap<Node, u32>>,
+    repeats: Mutex<HashMap<Node, u32>>,
+    /// Attempts to make something whose outcome is not known.
+    pub attempts: creation::Attempts,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
     refused: Mutex<HashMap<Node, Refused>>,
@@ -110,11 +113,12 @@ struct Refused {
 }
 
 impl Memory {
-    /// Nothing is remembered yet. `recheck`: see [`Next::Recheck`].
-    pub fn new(recheck: Duration) -> Self {
+    /// Nothing is remembered yet. `recheck`: see [`Next::Recheck`]; `settles`: see [`creation::Attempts::new`].
+    pub fn new(recheck: Duration, settles: Duration) -> Self {
         Self {
             recheck,
-            attempts: Mutex::default(),
+            repeats: Mutex::default(),
+            attempts: creation::Attempts::new(settles),
             counted: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -147,20 +151,20 @@ impl Memory {
     }
 
     fn action(&self, node: &Node, next: Next) -> Action {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = match next {
             Next::Stale | Next::BackOff => {
-                let attempt = attempts.entry(node.clone()).or_default();
+                let attempt = repeats.entry(node.clone()).or_default();
                 *attempt = attempt.saturating_add(1);
                 let wait = health::wait(*attempt, None);
                 if next == Next::Stale { wait / 20 } else { wait }
             }
             Next::Wait => {
-                attempts.remove(node);
+                repeats.remove(node);
                 return Action::await_change();
             }
             Next::Recheck => {
-                attempts.remove(node);
+                repeats.remove(node);
                 health::spread(self.recheck)
             }
             Next::After(wait) => wait,
@@ -180,7 +184,7 @@ impl Memory {
     }
 
     fn forget(&self, node: &Node) {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forgive(node);
     }

@@ -11,6 +11,7 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
+        creation,
         reason::Reason,
         report,
         trouble::{Retry, Stop, Trouble},
@@ -88,12 +89,20 @@ pub(super) async fn apply(
                 tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
             }
             let is_new = matches!(write, ConnectionWrite::Create { .. });
+            if is_new {
+                let session = &references.session;
+                creation::announce(subject, connection, connection.status.as_ref(), session, context).await?;
+            }
             match references
                 .session
                 .write_connection(subject.requester(), references.interface.clone(), write)
                 .await
-                .map_err(|failure| stop(failure, is_new))?
-            {
+                .map_err(|failure| {
+                    if is_new {
+                        creation::note_failure(subject, &failure, context);
+                    }
+                    stop(failure, is_new)
+                })? {
                 ConnectionOutcome::Present { observed, secret } => (Some(observed), secret),
                 ConnectionOutcome::Gone | ConnectionOutcome::Rotated { .. } => return Err(Stop::Stale),
             }

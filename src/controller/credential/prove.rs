@@ -67,7 +67,10 @@ pub(super) async fn open(
     let settings = settings(&credential.spec, context);
     let print = fingerprint(subject, &access, context);
     if let Some(proven) = context.accounts.proven(&subject.node).filter(|proven| proven.access == print) {
-        proven.session.configure(settings);
+        proven.session.configure(Settings {
+            unique_references: proven.identity.unique_references,
+            ..settings
+        });
         return Ok(proven);
     }
     let account = AccountKey::new(&access.endpoint, &access.manager_id);
@@ -80,6 +83,10 @@ pub(super) async fn open(
         .manager_call("probe", probed.as_ref().err().map(|error| &error.class), began.elapsed());
     let identity = probed.map_err(|error| trouble::manager_trouble(&error))?;
     check(&identity, &expected, credential)?;
+    let settings = Settings {
+        unique_references: identity.unique_references,
+        ..settings
+    };
     let opened = Opened {
         access: print,
         secret_version,
@@ -151,5 +158,6 @@ fn settings(spec: &api::ManagerCredentialSpec, context: &Context) -> Settings {
         },
         observe_interval: spec.observe_interval(),
         recheck: context.accounts.recheck,
+        unique_references: true,
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
+        creation,
         reason::Reason,
         report,
         trouble::{Stop, Trouble},
@@ -81,7 +82,17 @@ pub(super) async fn apply(
             if plan.drift {
                 tracing::info!(object = %subject.node, fields = approval::list(&plan.changes), "putting drift right");
             }
-            Some(references.session.ensure_interface(subject.requester(), write).await?)
+            let session = &references.session;
+            let is_new = matches!(write, InterfaceWrite::Create { .. });
+            if is_new {
+                creation::announce(subject, interface, interface.status.as_ref(), session, context).await?;
+            }
+            let written = session.ensure_interface(subject.requester(), write).await;
+            Some(written.inspect_err(|failure| {
+                if is_new {
+                    creation::note_failure(subject, failure, context);
+                }
+            })?)
         }
     };
     Ok(Applied {

@@ -1,7 +1,7 @@
 //! What the operator reports fits the schema.
 
 use digital_messaging_operator::api::{
-    ChannelConnection, ChannelConnectionStatus, ChannelType, Condition, ConditionStatus, ConditionType,
+    ChannelConnection, ChannelConnectionStatus, ChannelType, Condition, ConditionStatus, ConditionType, Creation,
     DigitalMessagingInterface, DigitalMessagingInterfaceStatus, Drift, LastApplied, ManagerCredential, ManagerCredentialStatus,
     Plan, PlannedChange, connection, interface, manager_credential,
 };
@@ -74,6 +74,13 @@ fn text() -> String {
     "text".to_owned()
 }
 
+fn creation() -> Creation {
+    Creation {
+        started_at: Time(Timestamp::UNIX_EPOCH),
+        epoch: 1_767_225_600,
+    }
+}
+
 #[tokio::test]
 async fn a_status_with_everything_in_it_is_kept() {
     let (client, namespace) = cluster().await;
@@ -118,6 +125,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         account: Some(text()),
         callback_url: Some(text()),
         connections: Some(interface::ConnectionCounts { desired: 2, ready: 1 }),
+        creation: Some(creation()),
         plan: Some(plan()),
         drift: Some(drift()),
         last_applied: Some(last_applied()),
@@ -149,6 +157,7 @@ async fn a_status_with_everything_in_it_is_kept() {
             key_id: text(),
             hmac: text(),
         }),
+        creation: Some(creation()),
         plan: Some(plan()),
         drift: Some(drift()),
         last_applied: Some(last_applied()),
