@@ -67,7 +67,7 @@ pub async fn is_sound(stage: &Stage) -> Result<(), String> {
         }
         if held.has_jwt_secret {
             let secret = told(stage.account.jwt_secret(&held.id).await)?;
-            if value("jwtSecret").as_deref() != Some(secret.expose()) {
+            if value("jwtSecret").as_deref() != Some(secret.jwt_secret.expose()) {
                 return Err(format!("the outputs of {name} hold another secret than the manager"));
             }
         }
