@@ -10,7 +10,7 @@ use crate::{
     desired::pump::Scope,
     kubernetes::lease::{Timing, TimingError},
     manager::{
-        transport::{HostPolicy, SystemLookup},
+        transport::{CALL_TIMEOUT, HostPolicy, SystemLookup},
         values::Insecure,
     },
     operator::{Settings, default_identity},
@@ -197,6 +197,7 @@ impl Run {
             recheck: self.recheck_interval,
             stale_after: self.stale_after,
             wedged_after: self.wedged_after,
+            settles: CALL_TIMEOUT,
         })
     }
 }

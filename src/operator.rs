@@ -57,6 +57,9 @@ pub struct Settings {
     pub stale_after: Duration,
     /// How long nothing at all may be finished, while there is something to do, before the process counts as wedged.
     pub wedged_after: Duration,
+    /// How long after an attempt to make something at a manager that would make it twice, and without an answer, the attempt
+    /// may still arrive there.
+    pub settles: Duration,
 }
 
 /// Why the operator ended by itself.
@@ -203,7 +206,7 @@ async fn lead(
         installation,
         transport: Transport::new(settings.hosts, settings.lookup),
         metrics: metrics.clone(),
-        memory: Memory::new(settings.recheck),
+        memory: Memory::new(settings.recheck, settings.settles),
     });
     let finish = CancellationToken::new();
     let controllers = controllers(woken, settings.stale_after, &context, &finish);

@@ -24,6 +24,14 @@ pub struct Account {
     pub server_time: Timestamp,
     /// What the manager offers, one entry per channel type it knows.
     pub channels: Vec<ChannelOffer>,
+    /// Whether a second object with the same `externalReference` is refused. `false` is for a gateway to a manager that
+    /// cannot do that: clients then look at the whole account before they create. Absent: `true`.
+    #[serde(default = "refused")]
+    pub unique_references: bool,
+}
+
+fn refused() -> bool {
+    true
 }
 
 /// How requests prove who sends them.

@@ -40,6 +40,10 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Serve https with this certificate. Default: http.
     pub tls: Option<TlsFiles>,
+    /// Refuse a second object with the same external reference. Default true, as the contract wants it; without, the
+    /// manager is like those that know nothing of references.
+    #[cfg(feature = "faults")]
+    pub unique_references: bool,
     /// Misbehave on demand.
     #[cfg(feature = "faults")]
     pub faults: Option<crate::faults::Faults>,
@@ -97,6 +101,8 @@ impl Config {
             shutdown_grace: Duration::from_secs(10),
             tls: None,
             #[cfg(feature = "faults")]
+            unique_references: true,
+            #[cfg(feature = "faults")]
             faults: None,
             #[cfg(feature = "faults")]
             secrets_told_once: false,
@@ -108,6 +114,19 @@ impl Config {
     /// How far a channel type is supported.
     pub fn support(&self, channel_type: ChannelType) -> ChannelSupport {
         self.channels.get(&channel_type).copied().unwrap_or(ChannelSupport::Create)
+    }
+
+    /// Whether a second object with the same external reference is refused.
+    #[cfg(feature = "faults")]
+    pub(crate) fn has_unique_references(&self) -> bool {
+        self.unique_references
+    }
+
+    /// Whether a second object with the same external reference is refused.
+    #[cfg(not(feature = "faults"))]
+    #[expect(clippy::unused_self, reason = "tests can set it")]
+    pub(crate) fn has_unique_references(&self) -> bool {
+        true
     }
 
     /// What the manager offers, all types of the contract.

@@ -5,7 +5,7 @@
 
 use std::{
     convert::Infallible,
-    io,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -37,6 +37,8 @@ pub enum Fault {
     Latency(Duration),
     /// Handle the request once the token is cancelled.
     HoldRequest(CancellationToken),
+    /// Handle the request once the token is cancelled, even if its sender is gone by then: something on the way has it.
+    Detain(CancellationToken),
     /// Handle the request at once, but answer only when the token is cancelled.
     HoldReply(CancellationToken),
     /// Do not handle it; answer with this problem, and `Retry-After` in seconds.
@@ -47,6 +49,10 @@ pub enum Fault {
     DropRequest,
     /// Handle it, commit, and close the connection without an answer.
     DropReply,
+    /// Handle it, commit, cancel the token and never answer, until the rules are cleared.
+    LoseReply(CancellationToken),
+    /// Handle it, and the same once more, as a proxy that tries again by itself may; answer as the last time.
+    Twice,
     /// Handle it, announce the whole body, send half of it and close the connection.
     TruncateBody,
     /// Handle it and send the body byte by byte, with this pause in between.
@@ -128,6 +134,9 @@ impl Rule {
     }
 }
 
+/// Judges requests one by one, by method and path.
+type Judge = Arc<dyn Fn(&Method, &str) -> Option<Fault> + Send + Sync>;
+
 /// The handle on the rules. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -140,10 +149,21 @@ struct Shared {
     cleared: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Rules {
     rules: Vec<Rule>,
+    judge: Option<Judge>,
     applied: u64,
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("rules", &self.rules)
+            .field("judged", &self.judge.is_some())
+            .field("applied", &self.applied)
+            .finish()
+    }
 }
 
 impl Faults {
@@ -155,6 +175,11 @@ impl Faults {
     /// Adds a rule behind those that are there.
     pub fn push(&self, rule: Rule) {
         self.lock().rules.push(rule);
+    }
+
+    /// Has each request that no rule applies to judged, by method and path. For tests that must see all of them in order.
+    pub fn judge(&self, judge: impl Fn(&Method, &str) -> Option<Fault> + Send + Sync + 'static) {
+        self.lock().judge = Some(Arc::new(judge));
     }
 
     /// Drops all rules, and closes the connections of requests that are never answered.
@@ -175,7 +200,11 @@ impl Faults {
 
     fn take(&self, request: &Request) -> Option<Fault> {
         let mut rules = self.lock();
-        let rule = rules.rules.iter_mut().find(|rule| rule.matches(request))?;
+        let Some(rule) = rules.rules.iter_mut().find(|rule| rule.matches(request)) else {
+            let judge = rules.judge.clone()?;
+            drop(rules);
+            return judge(request.method(), request.uri().path());
+        };
         if let Some(remaining) = &mut rule.remaining {
             *remaining -= 1;
         }
@@ -205,6 +234,13 @@ pub(crate) async fn misbehave(State(faults): State<Faults>, mut request: Request
             token.cancelled().await;
             next.run(request).await
         }
+        Fault::Detain(token) => {
+            let handled = tokio::spawn(async move {
+                token.cancelled().await;
+                next.run(request).await
+            });
+            handled.await.unwrap_or_else(|_| closed())
+        }
         Fault::HoldReply(token) => {
             let response = next.run(request).await;
             token.cancelled().await;
@@ -226,6 +262,13 @@ pub(crate) async fn misbehave(State(faults): State<Faults>, mut request: Request
             drop(next.run(request).await);
             closed()
         }
+        Fault::LoseReply(committed) => {
+            drop(next.run(request).await);
+            committed.cancel();
+            cleared.await;
+            closed()
+        }
+        Fault::Twice => twice(request, next).await,
         Fault::TruncateBody => truncated(next.run(request).await).await,
         Fault::SlowBody(pause) => slow(next.run(request).await, pause).await,
         Fault::Html => ([(header::CONTENT_TYPE, "text/html")], HTML).into_response(),
@@ -245,6 +288,18 @@ pub(crate) async fn misbehave(State(faults): State<Faults>, mut request: Request
 /// The server closes the connection before it has sent anything, because the body fails at once.
 fn closed() -> Response {
     Response::new(Broken::after(None, 1))
+}
+
+async fn twice(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let again = || Request::from_parts(parts.clone(), Body::from(body.clone()));
+    drop(next.clone().run(again()).await);
+    next.run(again()).await
 }
 
 async fn truncated(response: Response) -> Response {

@@ -47,6 +47,10 @@ impl Manager {
     /// See [`OpenError`].
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let store = Store::open(&config.database, config.retention).await?;
+        #[cfg(feature = "faults")]
+        if !config.unique_references {
+            store.allow_duplicate_references().await?;
+        }
         let replay = ReplayMemory::default();
         let now = Timestamp::now().as_second();
         for (account, token) in store.used_tokens(now).await? {

@@ -9,7 +9,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Drift, Plan};
+use super::{
+    creation::Creation,
+    plan::{Drift, Plan},
+};
 
 /// Most characters of a condition's message. The API server refuses a status with a longer one.
 pub const MAX_MESSAGE_LENGTH: usize = 1024;
@@ -132,6 +135,14 @@ pub trait HasConditions {
 
     /// Shows the drift that stands, for kinds that can drift.
     fn set_drift(&mut self, _drift: Option<Drift>) {}
+
+    /// What is about to be made, for kinds that are made at the manager.
+    fn creation(&self) -> Option<&Creation> {
+        None
+    }
+
+    /// Says what is about to be made, for kinds that are made at the manager.
+    fn set_creation(&mut self, _creation: Option<Creation>) {}
 
     /// Puts a condition in the place of the one of its type. Its transition time stays as it was unless the status changes.
     fn set_condition(&mut self, mut condition: Condition) {

@@ -9,6 +9,7 @@ use super::{
     adoption::Adoption,
     channel::{Channel, ChannelType},
     condition::{Condition, HasConditions},
+    creation::Creation,
     lenient,
     plan::{CorrectedDrift, Drift, LastApplied, Plan},
     policy::{EffectivePolicy, Policy},
@@ -168,6 +169,9 @@ pub struct ChannelConnectionStatus {
     /// Which of the channel's secrets the manager has, without their values.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub sent_secrets: Option<SentSecrets>,
+    /// What is about to be made at the manager. Absent: nothing, or the manager refuses to make it twice.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
+    pub creation: Option<Creation>,
     /// Changes that wait. Absent: none do.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub plan: Option<Plan>,
@@ -222,6 +226,14 @@ impl HasConditions for ChannelConnectionStatus {
 
     fn set_drift(&mut self, drift: Option<Drift>) {
         self.drift = drift;
+    }
+
+    fn creation(&self) -> Option<&Creation> {
+        self.creation.as_ref()
+    }
+
+    fn set_creation(&mut self, creation: Option<Creation>) {
+        self.creation = creation;
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     adoption::Adoption,
     condition::{Condition, HasConditions},
+    creation::Creation,
     lenient,
     plan::{CorrectedDrift, Drift, LastApplied, Plan},
     policy::{EffectivePolicy, Policy},
@@ -248,6 +249,9 @@ pub struct DigitalMessagingInterfaceStatus {
     /// How many connections are assigned to the interface, and how many of them are ready.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub connections: Option<ConnectionCounts>,
+    /// What is about to be made at the manager. Absent: nothing, or the manager refuses to make it twice.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
+    pub creation: Option<Creation>,
     /// Changes that wait. Absent: none do.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     pub plan: Option<Plan>,
@@ -298,6 +302,14 @@ impl HasConditions for DigitalMessagingInterfaceStatus {
 
     fn set_drift(&mut self, drift: Option<Drift>) {
         self.drift = drift;
+    }
+
+    fn creation(&self) -> Option<&Creation> {
+        self.creation.as_ref()
+    }
+
+    fn set_creation(&mut self, creation: Option<Creation>) {
+        self.creation = creation;
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`adoption`] | taking over what the manager already holds |
 //! | [`reference`] | references to objects and Secrets of the same namespace |
 //! | [`condition`] | status conditions |
+//! | [`creation`] | what is about to be made |
 //! | [`plan`] | what the operator would change, has changed, and found changed |
 //!
 //! A spec is parsed strictly. A status is not: it may have been written by another version of the operator or by hand,
@@ -23,6 +24,7 @@ pub mod adoption;
 pub mod channel;
 pub mod condition;
 pub mod connection;
+pub mod creation;
 pub mod interface;
 mod lenient;
 pub mod manager_credential;
@@ -35,6 +37,7 @@ pub use adoption::{Adoption, AdoptionKey, AdoptionMode};
 pub use channel::{Channel, ChannelType};
 pub use condition::{Condition, ConditionStatus, ConditionType, HasConditions};
 pub use connection::{ChannelConnection, ChannelConnectionSpec, ChannelConnectionStatus};
+pub use creation::Creation;
 pub use interface::{DigitalMessagingInterface, DigitalMessagingInterfaceSpec, DigitalMessagingInterfaceStatus};
 pub use manager_credential::{ManagerCredential, ManagerCredentialSpec, ManagerCredentialStatus};
 pub use plan::{CorrectedDrift, Drift, LastApplied, Plan, PlannedChange};

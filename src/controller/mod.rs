@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod approval;
 pub mod cleanup;
 pub mod connection;
+pub mod creation;
 pub mod credential;
 pub mod drift;
 pub mod holding;
@@ -109,6 +110,8 @@ pub struct Memory {
     attempts: Mutex<HashMap<Node, u32>>,
     /// How often in a row a reconcile found that what it was based on had changed.
     stale: Mutex<HashMap<Node, u32>>,
+    /// Attempts to make something whose outcome is not known.
+    pub creations: creation::Attempts,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
     refused: Mutex<HashMap<Node, Refused>>,
@@ -126,12 +129,13 @@ struct Refused {
 }
 
 impl Memory {
-    /// Nothing is remembered yet. `recheck`: see [`Next::Recheck`].
-    pub fn new(recheck: Duration) -> Self {
+    /// Nothing is remembered yet. `recheck`: see [`Next::Recheck`]; `settles`: see [`creation::Attempts::new`].
+    pub fn new(recheck: Duration, settles: Duration) -> Self {
         Self {
             recheck,
             attempts: Mutex::default(),
             stale: Mutex::default(),
+            creations: creation::Attempts::new(settles),
             counted: Mutex::default(),
             refused: Mutex::default(),
             corrections: Mutex::default(),

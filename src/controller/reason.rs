@@ -96,6 +96,8 @@ reasons! {
     AwaitingApproval [I X] Waiting;
     /// A person must authorise the channel at the provider first, e.g. the administrator of a page.
     AwaitingAuthorization [X] Waiting;
+    /// An earlier attempt to make it may still arrive at the manager, and that would not refuse a second one. The operator waits, looks, and makes it if it is not there.
+    CreationUnsettled [I X] Waiting;
     /// The object that `spec.adoption` names is not at the manager (yet).
     AdoptionTargetNotFound [I X] Waiting;
     /// It is to be deleted and waits for others that still need it to be cleaned up. The message names some of them.

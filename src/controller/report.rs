@@ -169,6 +169,20 @@ where
     }
 }
 
+/// Writes a status on the way, which some step must find there when it is done again.
+///
+/// # Errors
+/// [`Stop::Quiet`] once it is written: what comes next starts from the object as it is then.
+pub async fn note<K, S>(context: &Context, subject: &Subject, object: &K, status: &S) -> Result<(), Stop>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    S: Serialize,
+{
+    let version = status::write(&context.kubernetes, subject.node.kind.plural(), object, status).await?;
+    remember(context, subject, object, version, true);
+    Err(Stop::Quiet)
+}
+
 fn remember(context: &Context, subject: &Subject, object: &impl Resource, left: Option<String>, wake: bool) {
     if let (Some(over), Some(left)) = (object.meta().resource_version.clone(), left) {
         context.mirror.wrote(subject.node.clone(), OwnWrite { over, left, wake });

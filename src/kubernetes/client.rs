@@ -130,8 +130,7 @@ pub struct Clients {
     pub general: Client,
     /// For the Lease alone, with connections of its own: requests that wait or hang elsewhere never cost the lease.
     pub lease: Client,
-    config: Config,
-    limit: GlobalConcurrencyLimitLayer,
+    make: Arc<dyn Fn() -> kube::Result<Client> + Send + Sync>,
 }
 
 impl Clients {
@@ -146,13 +145,25 @@ impl Clients {
         if let Ok(agent) = HeaderValue::try_from(format!("{AGENT} ({identity})")) {
             config.headers.push((USER_AGENT, agent));
         }
+        let lease = ClientBuilder::try_from(config.clone())?.build();
         let limit = GlobalConcurrencyLimitLayer::new(concurrent);
+        let make = move || Ok(ClientBuilder::try_from(config.clone())?.with_layer(&limit).build());
         Ok(Self {
-            general: general(&config, &limit)?,
-            lease: ClientBuilder::try_from(config.clone())?.build(),
-            config,
-            limit,
+            general: make()?,
+            lease,
+            make: Arc::new(make),
         })
+    }
+
+    /// The same with something around the general client.
+    #[must_use]
+    pub fn wrapped(self, wrap: impl Fn(Client) -> Client + Send + Sync + 'static) -> Self {
+        let make = self.make;
+        Self {
+            general: wrap(self.general),
+            lease: self.lease,
+            make: Arc::new(move || make().map(&wrap)),
+        }
     }
 
     /// Another general client, with the same limit and no connection of the first.
@@ -160,12 +171,8 @@ impl Clients {
     /// # Errors
     /// If TLS or authentication cannot be set up.
     pub fn again(&self) -> kube::Result<Client> {
-        general(&self.config, &self.limit)
+        (self.make)()
     }
-}
-
-fn general(config: &Config, limit: &GlobalConcurrencyLimitLayer) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config.clone())?.with_layer(limit).build())
 }
 
 const AGENT: &str = concat!("digital-messaging-operator/", env!("CARGO_PKG_VERSION"));

@@ -81,8 +81,6 @@ pub struct Capabilities {
     pub replace_only: &'static [&'static str],
     /// The unit of writing.
     pub granularity: WriteGranularity,
-    /// Whether the manager refuses a second object with the same reference.
-    pub unique_references: bool,
     /// Whether [`observe`](super::Manager::observe) waits for changes instead of walking the account again.
     pub change_feed: bool,
 }

@@ -21,11 +21,21 @@ pub struct Identity {
     pub api_version: String,
     /// Which channels the manager offers this account.
     pub channels: Vec<(ChannelKind, Support)>,
+    /// Whether the manager refuses a second object with the same reference. If not, an answer that is lost leaves open
+    /// whether there is an object, and only a look at the whole account tells.
+    pub unique_references: bool,
 }
 
 /// Where to go on observing. Opaque outside the adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub(super) u64);
+
+impl Cursor {
+    /// Whether this one is of an earlier state of the account than another.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.0 < other.0
+    }
+}
 
 /// What a look at the account gave.
 #[derive(Clone, Debug)]

@@ -96,10 +96,10 @@ pub trait Claimants {
 /// # Errors
 /// Why nothing can be held for now.
 pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Claimants) -> Result<Holding<T>, Refusal> {
-    if let Some(object) = evidence
-        .by_reference
-        .filter(|object| object.claim().reference.as_deref() == Some(mark.reference.as_str()))
-    {
+    let is_ours = |object: &Arc<T>| object.claim().reference.as_deref() == Some(mark.reference.as_str());
+    // Should a manager hold two objects with our reference, it is the one that was held before.
+    let remembered = evidence.remembered.as_ref().and_then(|(_, object)| object.clone());
+    if let Some(object) = remembered.into_iter().chain(evidence.by_reference).find(is_ours) {
         return Ok(Holding::Held(object));
     }
     // What was only observed so far, and is to be adopted now, is remembered without being ours. What was ours is not taken
@@ -222,6 +222,17 @@ mod tests {
         let held = object("cn_1", Some(OURS));
         let evidence = Evidence {
             by_reference: Some(held.clone()),
+            ..nothing()
+        };
+        assert_eq!(hold(&mark(), evidence, &Alive(&[])), Ok(Holding::Held(held)));
+    }
+
+    #[test]
+    fn of_two_objects_with_our_reference_the_one_held_before_stays_held() {
+        let held = object("cn_2", Some(OURS));
+        let evidence = Evidence {
+            by_reference: Some(object("cn_1", Some(OURS))),
+            remembered: Some((id("cn_2"), Some(held.clone()))),
             ..nothing()
         };
         assert_eq!(hold(&mark(), evidence, &Alive(&[])), Ok(Holding::Held(held)));

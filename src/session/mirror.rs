@@ -3,7 +3,10 @@
 //! Observation is not instant, and meanwhile we write. Two rules keep the mirror from going back in time: an object is only
 //! replaced by a newer revision of itself, and a walk sweeps or restores nothing that was written or deleted since it began.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::manager::{
     observed::{ObservedChange, ObservedConnection, ObservedInterface, ObservedObject},
@@ -37,7 +40,8 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub struct Mirror {
     objects: HashMap<RemoteId, Entry>,
-    by_reference: HashMap<String, RemoteId>,
+    /// More than one only at managers that do not refuse a second object with the same reference.
+    by_reference: HashMap<String, BTreeSet<RemoteId>>,
     by_natural_key: HashMap<NaturalKey, RemoteId>,
     /// Objects that we deleted, and during which walk: a walk that began before may still list them.
     deleted: HashMap<RemoteId, u64>,
@@ -48,6 +52,8 @@ pub struct Mirror {
 #[derive(Debug)]
 struct Entry {
     object: ObservedObject,
+    /// Only what is newer replaces it.
+    revision: u64,
     /// The last walk that saw the object, or during or before which we wrote it: an older entry is swept.
     walk: u64,
 }
@@ -68,9 +74,9 @@ impl Mirror {
         self.objects.is_empty()
     }
 
-    /// The interface that carries a reference.
+    /// The interface that carries a reference; of several always the same one.
     pub fn interface_by_reference(&self, reference: &str) -> Option<Arc<ObservedInterface>> {
-        self.interface(self.by_reference.get(reference)?)
+        self.by_reference.get(reference)?.iter().find_map(|id| self.interface(id))
     }
 
     /// The interface with an ID.
@@ -81,9 +87,9 @@ impl Mirror {
         }
     }
 
-    /// The connection that carries a reference.
+    /// The connection that carries a reference; of several always the same one.
     pub fn connection_by_reference(&self, reference: &str) -> Option<Arc<ObservedConnection>> {
-        self.connection(self.by_reference.get(reference)?)
+        self.by_reference.get(reference)?.iter().find_map(|id| self.connection(id))
     }
 
     /// The connection with an ID.
@@ -97,6 +103,14 @@ impl Mirror {
     /// The connection with a natural key.
     pub fn connection_by_natural_key(&self, key: &NaturalKey) -> Option<Arc<ObservedConnection>> {
         self.connection(self.by_natural_key.get(key)?)
+    }
+
+    /// The manager has gone back in time, as one does that is restored from a backup: what it says now counts, although it
+    /// is older than what it said before. To be called before the walk that says it is taken.
+    pub fn rewind(&mut self) {
+        for entry in self.objects.values_mut().filter(|entry| entry.walk < self.walk) {
+            entry.revision = 0;
+        }
     }
 
     /// To be called before a walk begins.
@@ -172,17 +186,13 @@ impl Mirror {
 
     fn take(&mut self, object: ObservedObject, walk: u64, touched: &mut Vec<Touch>) {
         let id = object.id().clone();
-        if self
-            .objects
-            .get(&id)
-            .is_some_and(|entry| entry.object.revision() >= object.revision())
-        {
+        if self.objects.get(&id).is_some_and(|entry| entry.revision >= object.revision()) {
             return;
         }
         let before = self.remove(&id);
         let mut touch = touch(&object);
         if let Some(reference) = object.claim().reference.clone() {
-            self.by_reference.insert(reference, id.clone());
+            self.by_reference.entry(reference).or_default().insert(id.clone());
         }
         for key in &touch.natural_keys {
             self.by_natural_key.insert(key.clone(), id.clone());
@@ -201,7 +211,8 @@ impl Mirror {
                 .collect();
             touch.natural_keys.extend(fresh);
         }
-        self.objects.insert(id, Entry { object, walk });
+        let revision = object.revision();
+        self.objects.insert(id, Entry { object, revision, walk });
         touched.push(touch);
     }
 
@@ -209,8 +220,11 @@ impl Mirror {
         let entry = self.objects.remove(id)?;
         let touch = touch(&entry.object);
         for reference in &touch.references {
-            if self.by_reference.get(reference) == Some(id) {
-                self.by_reference.remove(reference);
+            if let Some(holders) = self.by_reference.get_mut(reference) {
+                holders.remove(id);
+                if holders.is_empty() {
+                    self.by_reference.remove(reference);
+                }
             }
         }
         for key in &touch.natural_keys {
@@ -294,6 +308,17 @@ mod tests {
     }
 
     #[test]
+    fn of_two_objects_with_one_reference_it_is_always_the_same_until_that_goes() {
+        let mut mirror = mirror(vec![object("b", Some("r"), 2), object("a", Some("r"), 3)]);
+        let held = |mirror: &Mirror| mirror.interface_by_reference("r").map(|it| it.id.to_string());
+        assert_eq!(held(&mirror).as_deref(), Some("a"));
+        mirror.write_through(object("b", Some("r"), 9));
+        assert_eq!(held(&mirror).as_deref(), Some("a"));
+        mirror.forget(&id("a"));
+        assert_eq!(held(&mirror).as_deref(), Some("b"));
+    }
+
+    #[test]
     fn what_we_wrote_during_a_walk_survives_it() {
         let mut mirror = mirror(vec![object("a", None, 1)]);
         mirror.begin_walk();
@@ -321,6 +346,17 @@ mod tests {
         let mut mirror = mirror(vec![object("a", None, 1)]);
         mirror.forget(&id("a"));
         assert_eq!(mirror.take_changes(vec![ObservedChange::Gone(id("a"))]), Seen::default());
+    }
+
+    #[test]
+    fn after_a_restore_at_the_manager_an_older_revision_counts_but_not_over_what_was_written_since() {
+        let mut mirror = mirror(vec![object("a", Some("new"), 9), object("b", None, 9)]);
+        mirror.begin_walk();
+        mirror.write_through(object("b", Some("written"), 10));
+        mirror.rewind();
+        mirror.finish_walk(vec![object("a", Some("old"), 3), object("b", None, 4)]);
+        assert!(mirror.interface_by_reference("old").is_some() && mirror.interface_by_reference("new").is_none());
+        assert!(mirror.interface_by_reference("written").is_some());
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod mailbox;
 pub mod mirror;
 mod observe;
 mod serve;
+mod walks;
 
 use std::{
     collections::HashSet,
@@ -25,7 +26,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use thiserror::Error as ThisError;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,7 +37,7 @@ use crate::{
         capabilities::Capabilities,
         connect::AccountKey,
         error::Error,
-        observed::{Identity, ObservedInterface},
+        observed::{Cursor, Identity, ObservedInterface},
         values::RemoteId,
         write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
     },
@@ -48,6 +49,7 @@ use crate::{
 use budget::{Limits, Throttle};
 use health::{Health, Trial};
 use mirror::{Mirror, Touch};
+use walks::Walks;
 
 /// Who makes a request, as far as a session needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +91,8 @@ pub struct Settings {
     /// How often credentials that were refused are tried again without any change, and how often the manager is asked again
     /// what it offers.
     pub recheck: Duration,
+    /// Whether the manager refuses a second object with the same reference, as it said itself.
+    pub unique_references: bool,
 }
 
 /// Why a request was not carried out.
@@ -145,6 +149,7 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the observer before its time.
     look_now: Notify,
+    walks: watch::Sender<Walks>,
     listener: Arc<dyn Listener>,
     permit: Permit,
     metrics: Arc<Metrics>,
@@ -165,6 +170,8 @@ struct State {
     frozen: Option<Vanished>,
     /// What the manager said when it refused a write because a later term has written.
     superseded: Option<Error>,
+    /// How far the account has been seen.
+    newest: Option<Cursor>,
     /// Who was turned away and waits to be told that calls are possible again.
     turned_away: HashSet<Requester>,
 }
@@ -297,9 +304,11 @@ impl Session {
                 trial: Trial::default(),
                 frozen: None,
                 superseded: None,
+                newest: None,
                 turned_away: HashSet::new(),
             }),
             look_now: Notify::new(),
+            walks: watch::Sender::default(),
             listener,
             permit,
             load: AccountLoad::new(metrics.clone()),
@@ -328,6 +337,11 @@ impl Session {
     /// What its kind of manager can do.
     pub fn capabilities(&self) -> &Capabilities {
         &self.shared.capabilities
+    }
+
+    /// Whether a second object with the same reference is refused.
+    pub fn has_unique_references(&self) -> bool {
+        self.shared.state().settings.unique_references
     }
 
     /// What the account holds. Hold it only for a look.
@@ -452,6 +466,36 @@ impl Session {
     pub async fn connection_is_gone(&self, requester: Requester, id: RemoteId) -> Result<bool, Failure> {
         self.ask(requester, |reply| serve::Request::LookForConnection(id, reply))
             .await
+    }
+
+    /// Has the account looked at as a whole by a walk that begins from now on, and waits until the mirror shows what there
+    /// was. All who wait share one walk.
+    ///
+    /// # Errors
+    /// If the account cannot be reached; the requester is told when it can.
+    pub async fn look_afresh(&self, requester: Requester) -> Result<(), Failure> {
+        {
+            let mut state = self.shared.state();
+            if let Health::Down { cause, .. } | Health::Refused { cause } = state.health.clone() {
+                state.turned_away.insert(requester);
+                return Err(Failure::Down(cause));
+            }
+        }
+        let mut walks = self.shared.walks.subscribe();
+        let mut number = 0;
+        self.shared.walks.send_modify(|walks| number = walks.want());
+        self.look_now();
+        // The sender lives as long as this session.
+        let outcome = walks.wait_for(|walks| walks.outcome(number).is_some()).await;
+        let outcome = outcome.ok().and_then(|walks| walks.outcome(number));
+        match outcome {
+            Some(Ok(())) => Ok(()),
+            Some(Err(cause)) => {
+                self.shared.state().turned_away.insert(requester);
+                Err(Failure::Down(cause))
+            }
+            None => Err(Failure::NotLeading),
+        }
     }
 
     async fn ask<T>(&self, requester: Requester, request: impl FnOnce(serve::Reply<T>) -> serve::Request) -> Result<T, Failure> {

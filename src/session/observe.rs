@@ -8,6 +8,7 @@ use super::{
     Shared, Vanished,
     health::{self, Health},
     mirror::Seen,
+    walks::Walks,
 };
 use crate::manager::{
     error::{Class, Error},
@@ -30,6 +31,11 @@ pub(super) async fn run(shared: &Shared) {
     let mut refusals = 0_u32;
     let mut identify = Instant::now() + health::spread(shared.state().settings.recheck);
     loop {
+        if shared.walks.borrow().is_wanted() {
+            // Who comes at about the same time shares the walk.
+            sleep(LEAST_PAUSE).await;
+            cursor = None;
+        }
         let began = Instant::now();
         let (interval, is_down) = {
             let state = shared.state();
@@ -62,12 +68,14 @@ pub(super) async fn run(shared: &Shared) {
             }
             Err(error) => {
                 tracing::warn!(account = %shared.account, class = error.class.label(), %error, "cannot observe the account");
+                let cause = error.clone();
                 let health = shared.state().health.after_failure(error, Instant::now());
                 let pause = match &health {
                     Health::Down { next, .. } => next.saturating_duration_since(Instant::now()),
                     _ => health::spread(shared.state().settings.recheck),
                 };
                 shared.set_health(health);
+                shared.walks.send_modify(|walks| walks.fail(cause));
                 pause
             }
         };
@@ -105,6 +113,7 @@ struct Look {
 async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Result<Option<Look>, Error> {
     if cursor.is_none() {
         shared.mirror_mut().begin_walk();
+        shared.walks.send_modify(Walks::begin);
     }
     let manager = shared.manager();
     let operation = if cursor.is_none() { "walk" } else { "watch" };
@@ -122,8 +131,13 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Resul
     match observed? {
         Observation::Snapshot { objects, next } => {
             let first = !shared.mirror().is_complete();
+            let is_behind = reaches(shared, next.as_ref());
             let (before, seen, after) = {
                 let mut mirror = shared.mirror_mut();
+                if is_behind {
+                    tracing::warn!(account = %shared.account, "the manager is behind what it told before: restored from a backup?");
+                    mirror.rewind();
+                }
                 let before = mirror.len();
                 let seen = mirror.finish_walk(objects);
                 (before, seen, mirror.len())
@@ -137,9 +151,11 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Resul
                 suspect(shared, seen.vanished, before);
             }
             shared.listener.touched(&shared.account, &seen.touched);
+            shared.walks.send_modify(Walks::finish);
             Ok(Some(Look { next, quiet: false }))
         }
         Observation::Delta { changes, next } => {
+            reaches(shared, Some(&next));
             let (before, seen) = {
                 let mut mirror = shared.mirror_mut();
                 (mirror.len(), mirror.take_changes(changes))
@@ -157,6 +173,15 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Resul
             }))
         }
     }
+}
+
+/// Remembers how far the account has been seen. Whether that is less than before.
+fn reaches(shared: &Shared, next: Option<&Cursor>) -> bool {
+    let mut state = shared.state();
+    let newest = next.zip(state.newest.as_ref());
+    let is_behind = newest.is_some_and(|(next, newest)| next.is_before(newest));
+    state.newest = next.cloned();
+    is_behind
 }
 
 /// A first look has no look before it; what resources remember stands in for that.

@@ -11,6 +11,7 @@
 )]
 
 mod bad_input;
+mod crash;
 mod figures;
 mod first_light;
 mod going;

@@ -17,5 +17,6 @@ pub(crate) async fn get(State(app): State<Arc<App>>, caller: Caller) -> Json<Acc
         authentication_method: caller.method,
         server_time: Timestamp::now(),
         channels: app.config.offers(),
+        unique_references: app.config.has_unique_references(),
     })
 }

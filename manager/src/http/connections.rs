@@ -74,7 +74,7 @@ pub(crate) async fn create(
         let detail = format!("this manager does not create {} connections", channel_type.as_str());
         return Err(Refusal::field(Code::ChannelUnsupported, "/channel/type", detail));
     }
-    check_reference(&mut write, None, spec.external_reference.as_deref()).await?;
+    check_reference(&mut write, &app, None, spec.external_reference.as_deref()).await?;
     if write.get::<Interface>(&spec.interface_id).await?.is_none() {
         let detail = "there is no such interface in this account";
         return Err(Refusal::field(Code::ValidationFailed, "/interfaceId", detail));
@@ -132,7 +132,7 @@ pub(crate) async fn update(
     if connection == current && secrets == held_secrets {
         return Ok(answer(StatusCode::OK, &current));
     }
-    check_reference(&mut write, Some(&id), connection.external_reference.as_deref()).await?;
+    check_reference(&mut write, &app, Some(&id), connection.external_reference.as_deref()).await?;
     check_switching(&mut write, &connection).await?;
     check_natural_key(&mut write, &connection).await?;
     stamp(&mut write, &mut connection).await?;

@@ -57,7 +57,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let mut write = app.store.write(&author).await?;
     let spec = parse(&app, Value::Null, &body)?;
-    check_reference(&mut write, None, spec.external_reference.as_deref()).await?;
+    check_reference(&mut write, &app, None, spec.external_reference.as_deref()).await?;
     check_quota(&mut write, &app).await?;
     let now = Timestamp::now();
     let interface = Interface {
@@ -95,7 +95,7 @@ pub(crate) async fn update(
     if spec == current.spec {
         return Ok(answer(StatusCode::OK, &current));
     }
-    check_reference(&mut write, Some(&id), spec.external_reference.as_deref()).await?;
+    check_reference(&mut write, &app, Some(&id), spec.external_reference.as_deref()).await?;
     let interface = Interface {
         callback_url: callback_url(&spec),
         spec,
@@ -133,8 +133,15 @@ pub(crate) async fn delete(
 }
 
 /// Refuses an external reference that another object has.
-pub(super) async fn check_reference(write: &mut Write<'_>, own_id: Option<&str>, reference: Option<&str>) -> Result<(), Refusal> {
-    let Some(reference) = reference else { return Ok(()) };
+pub(super) async fn check_reference(
+    write: &mut Write<'_>,
+    app: &App,
+    own_id: Option<&str>,
+    reference: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(reference) = reference.filter(|_| app.config.has_unique_references()) else {
+        return Ok(());
+    };
     match write.holder_of_reference(reference).await? {
         Some(holder) if Some(holder.as_str()) != own_id => {
             let detail = "another object of this account has this external reference";

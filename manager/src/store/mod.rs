@@ -102,6 +102,15 @@ impl Store {
         })
     }
 
+    /// From now on several objects may have the same external reference.
+    #[cfg(feature = "faults")]
+    pub(crate) async fn allow_duplicate_references(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("DROP INDEX IF EXISTS objects_by_reference")
+            .execute(&self.writer)
+            .await
+            .map(drop)
+    }
+
     /// A consistent view of one account.
     pub(crate) async fn read(&self, account: &str) -> Result<Snapshot, sqlx::Error> {
         Ok(Snapshot::new(self.reader.begin().await?, account))

@@ -11,7 +11,7 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
-        drift,
+        creation, drift,
         reason::Reason,
         release, report,
         trouble::{Retry, Stop, Trouble},
@@ -88,10 +88,19 @@ pub(super) async fn apply(
         None => (before, None),
         Some(write) => {
             let is_new = matches!(write, ConnectionWrite::Create { .. });
+            if is_new {
+                let session = &references.session;
+                creation::announce(subject, connection, connection.status.as_ref(), session, context).await?;
+            }
             let outcome = references
                 .session
                 .write_connection(subject.requester(), references.interface.clone(), write)
                 .await
+                .inspect_err(|failure| {
+                    if is_new {
+                        creation::note_failure(subject, failure, context);
+                    }
+                })
                 .map_err(|failure| stop(failure, is_new));
             match outcome {
                 // What was found stands, and is said beside why it could not be put right.

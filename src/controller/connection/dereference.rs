@@ -13,7 +13,7 @@ use crate::{
         connection::SentSecrets,
     },
     controller::{
-        Context, Subject, holding, parent,
+        Context, Subject, creation, holding, parent,
         reason::Reason,
         trouble::{Stop, Trouble},
     },
@@ -275,6 +275,11 @@ pub(super) async fn holding(
     references: &References,
     settings: &ConnectionSettings,
 ) -> Result<Holding<ObservedConnection>, Stop> {
+    let (session, reference) = (&references.session, references.mark.reference.as_str());
+    if session.mirror().connection_by_reference(reference).is_none() {
+        let creation = connection.status.as_ref().and_then(|status| status.creation.as_ref());
+        creation::look_first(subject, creation, session, context).await?;
+    }
     let evidence = evidence(connection, references, settings)?;
     if references.policy.management == Management::Observe {
         let seen = evidence

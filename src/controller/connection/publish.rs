@@ -62,6 +62,11 @@ pub(super) async fn publish(
         Ok(rotated) => done.rotated = rotated,
         Err(stop) => done.stop(stop),
     }
+    let was_being_made = connection.status.as_ref().is_some_and(|status| status.creation.is_some());
+    if was_being_made && done.applied.observed.is_some() {
+        // The ID is known before anything is handed out.
+        done.stop(Stop::Stale);
+    }
     if let (Some(observed), None) = (done.applied.observed.clone(), &done.interrupted) {
         let secret = done.applied.secret.take();
         match keep(subject, connection, references, &observed, secret, context).await {

@@ -72,6 +72,7 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
     let readiness = match &applied.observed {
         Some(observed) => {
             status.account = Some(account);
+            status.creation = None;
             observe(status, observed);
             readiness(observed)
         }

@@ -68,7 +68,10 @@ pub(super) async fn open(
     let print = fingerprint(subject, &access, context);
     let present = context.accounts.proven(&subject.node).filter(|proven| proven.access == print);
     if let Some(proven) = &present {
-        proven.session.configure(settings);
+        proven.session.configure(Settings {
+            unique_references: proven.identity.unique_references,
+            ..settings
+        });
         if !context.accounts.take_doubt(&subject.node) {
             return Ok(proven.clone());
         }
@@ -87,6 +90,10 @@ pub(super) async fn open(
         (probed, _) => probed.map_err(|error| trouble::manager_trouble(&error))?,
     };
     check(&identity, &expected, credential)?;
+    let settings = Settings {
+        unique_references: identity.unique_references,
+        ..settings
+    };
     let opened = Opened {
         access: print,
         secret_version,
@@ -158,5 +165,6 @@ fn settings(spec: &api::ManagerCredentialSpec, context: &Context) -> Settings {
         },
         observe_interval: spec.observe_interval(),
         recheck: context.accounts.recheck,
+        unique_references: true,
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
-        drift,
+        creation, drift,
         reason::Reason,
         release, report,
         trouble::{Stop, Trouble},
@@ -80,29 +80,37 @@ pub(super) async fn apply(
     let drifted = plan.drifted();
     let observed = match plan.write {
         None => before,
-        Some(write) => match references
-            .session
-            .ensure_interface(subject.requester(), write)
-            .await
-            .map_err(Stop::from)
-        {
-            // What was found stands, and is said beside why it could not be put right.
-            Err(Stop::Trouble(trouble)) if !drifted.is_empty() => {
-                return Ok(Applied {
-                    account,
-                    observed: before.filter(|_| is_held),
-                    intent: None,
-                    approved: None,
-                    drifted,
-                    trouble: Some(trouble),
-                });
+        Some(write) => {
+            let session = &references.session;
+            let is_new = matches!(write, InterfaceWrite::Create { .. });
+            if is_new {
+                creation::announce(subject, interface, interface.status.as_ref(), session, context).await?;
             }
-            written => {
-                let written = written?;
-                drift::corrected(context, subject, interface, interface.status.as_ref(), drifted);
-                Some(written)
+            let written = session.ensure_interface(subject.requester(), write).await;
+            let written = written.inspect_err(|failure| {
+                if is_new {
+                    creation::note_failure(subject, failure, context);
+                }
+            });
+            match written.map_err(Stop::from) {
+                // What was found stands, and is said beside why it could not be put right.
+                Err(Stop::Trouble(trouble)) if !drifted.is_empty() => {
+                    return Ok(Applied {
+                        account,
+                        observed: before.filter(|_| is_held),
+                        intent: None,
+                        approved: None,
+                        drifted,
+                        trouble: Some(trouble),
+                    });
+                }
+                written => {
+                    let written = written?;
+                    drift::corrected(context, subject, interface, interface.status.as_ref(), drifted);
+                    Some(written)
+                }
             }
-        },
+        }
     };
     if let Some(observed) = &observed {
         release::remember(context, subject, &references.session, &observed.id, references.policy);

@@ -7,7 +7,7 @@ use crate::{
     controller::{
         Context, Next, Subject,
         approval::{self, Basis},
-        cleanup, parent,
+        cleanup, creation, parent,
         trouble::Stop,
     },
     desired::node::Kind,
@@ -35,6 +35,10 @@ async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, cont
     let session = parent::session(&node, context, true)?;
     // Only what carries our mark is deleted, whatever the status says.
     let reference = subject.node.reference(&context.installation.name);
+    if session.mirror().interface_by_reference(reference.as_str()).is_none() {
+        let creation = interface.status.as_ref().and_then(|status| status.creation.as_ref());
+        creation::look_first(subject, creation, &session, context).await?;
+    }
     let held = session.mirror().interface_by_reference(reference.as_str());
     let Some(held) = held else { return Ok(()) };
     let status = interface.status.as_ref();

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::{AdoptionMode, DigitalMessagingInterface, EffectivePolicy, Management, annotation},
-    controller::{Context, Subject, holding, parent, trouble::Stop},
+    controller::{Context, Subject, creation, holding, parent, trouble::Stop},
     desired::node::Kind,
     manager::{capabilities::Capabilities, observed::ObservedInterface, values::Mark},
     plan::{
@@ -51,6 +51,10 @@ pub(super) async fn references(
         reference: subject.node.reference(&context.installation.name),
         claimant: Some(subject.uid.clone()),
     };
+    if session.mirror().interface_by_reference(mark.reference.as_str()).is_none() {
+        let creation = status.and_then(|status| status.creation.as_ref());
+        creation::look_first(subject, creation, &session, context).await?;
+    }
     let evidence = evidence(interface, &mark, &session)?;
     let holding = find(subject, interface, context, &session, policy, &mark, evidence).await?;
     Ok(References {

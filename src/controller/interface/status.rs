@@ -55,6 +55,7 @@ fn describe(status: &mut DigitalMessagingInterfaceStatus, subject: &Subject, app
         Some(observed) => {
             status.id = Some(observed.id.to_string());
             status.account = Some(applied.account);
+            status.creation = None;
             status.callback_url = Some(observed.callback_url.clone());
             Readiness::Ready
         }

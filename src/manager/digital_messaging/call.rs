@@ -103,6 +103,9 @@ pub(super) struct LenientAccount {
     pub(super) api_version: String,
     #[serde(default)]
     pub(super) channels: Vec<Value>,
+    /// The contract asks for it; only who cannot says so.
+    #[serde(default)]
+    pub(super) unique_references: Option<bool>,
 }
 
 pub(super) struct Caller {
@@ -269,7 +272,9 @@ fn failure(answer: &Answer, sent: &[String]) -> Error {
         Code::RevokedCredentials => Class::Unauthenticated(AuthenticationFault::Revoked),
         Code::MethodNotConfigured => Class::Unauthenticated(AuthenticationFault::WrongMethod),
         Code::ClockSkew => Class::Unauthenticated(AuthenticationFault::ClockSkew),
-        Code::TokenReplayed | Code::TokenMismatch => Class::Unauthenticated(AuthenticationFault::Refused),
+        // Each request has a token of its own: this very request has been there before, delivered twice on its way.
+        Code::TokenReplayed => Class::Unavailable(Outage::UnexpectedResponse),
+        Code::TokenMismatch => Class::Unauthenticated(AuthenticationFault::Refused),
         Code::Forbidden => Class::Forbidden,
         Code::QuotaExceeded => Class::QuotaExceeded,
         Code::SecretWithheld => Class::Withheld,

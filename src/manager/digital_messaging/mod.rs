@@ -47,7 +47,6 @@ static CAPABILITIES: Capabilities = Capabilities {
         "/channel/twitterDirectMessage/accountHandle",
     ],
     granularity: WriteGranularity::PerConnection,
-    unique_references: true,
     change_feed: true,
 };
 

@@ -35,6 +35,7 @@ pub(super) fn identity(account: LenientAccount) -> Identity {
         region: one_line(&account.region, 64),
         api_version: one_line(&account.api_version, 32),
         channels,
+        unique_references: account.unique_references.unwrap_or(true),
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use crate::manager::error::{Class, Error, Outage};
 
 /// Time for one ordinary call, connection included.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest body of an answer that lists objects; a page of 500 connections is about 1 MiB.
 pub const MAX_LIST: usize = 16 * 1024 * 1024;
 /// Largest body of any other answer: one object, or who the account is.

@@ -20,7 +20,7 @@ use super::{
     error::{Class, Error},
     values::WebUrl,
 };
-pub use exchange::{Answer, Bounds, MAX_LIST, MAX_OBJECT, exchange};
+pub use exchange::{Answer, Bounds, CALL_TIMEOUT, MAX_LIST, MAX_OBJECT, exchange};
 pub use hosts::{HostPolicy, is_public};
 pub use names::{Lookup, SystemLookup};
 

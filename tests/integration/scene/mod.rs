@@ -7,10 +7,13 @@
 mod evidence;
 mod objects;
 mod trouble;
+mod watches;
+mod wire;
 
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -21,7 +24,7 @@ use digital_messaging_operator::{
     desired::pump::Scope,
     kubernetes::{client::Clients, lease::Timing},
     manager::{
-        transport::{HostPolicy, SystemLookup},
+        transport::{CALL_TIMEOUT, HostPolicy, SystemLookup},
         values::Insecure,
     },
     operator::{self, RunError, Settings},
@@ -40,11 +43,16 @@ use messaging_manager::{
 use sandbox::{AuditMark, ControlPlane, Credential, ManagerAccount, Manifests, Request, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::{self, Runtime},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use objects::*;
 pub use trouble::{assert_not_ready, assert_serves, assert_troubled};
+pub use wire::{Mishap, Point, Wire};
 
 /// How long a test waits for what must happen. Generous: the machine may be busy with all other tests.
 pub const DEADLINE: Duration = Duration::from_mins(1);
@@ -58,17 +66,32 @@ pub struct Scene {
     pub faults: Faults,
     pub journal: Journal,
     pub metrics: Arc<Metrics>,
+    /// Between the operator and both sides.
+    pub wire: Wire,
     control_plane: &'static ControlPlane,
     folder: TempDir,
     settings: Settings,
+    kubeconfig: Option<PathBuf>,
     operator: Option<RunningOperator>,
     secrets: Mutex<BTreeSet<String>>,
 }
 
+/// A runtime of its own, so that a crash ends all of its tasks at once.
 struct RunningOperator {
     endpoints: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
+    runtime: Runtime,
+}
+
+impl RunningOperator {
+    /// Ends every task where it stands, and waits until none is left.
+    async fn end(self) {
+        let runtime = self.runtime;
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DEADLINE))
+            .await
+            .expect("the operator's runtime ends");
+    }
 }
 
 impl Scene {
@@ -98,7 +121,8 @@ impl Scene {
         let namespace = control_plane.create_namespace("test").await.unwrap();
 
         let folder = tempfile::tempdir().unwrap();
-        let (faults, journal) = (Faults::new(), Journal::new());
+        let (faults, journal, wire) = (Faults::new(), Journal::new(), Wire::default());
+        wire.watch(&faults);
         let mut config = Config::new(folder.path().join("manager.sqlite"));
         config.allow_insecure_urls = true;
         config.faults = Some(faults.clone());
@@ -122,6 +146,7 @@ impl Scene {
             recheck: Duration::from_mins(10),
             stale_after: Duration::from_mins(15),
             wedged_after: Duration::from_mins(10),
+            settles: CALL_TIMEOUT,
         };
         operator(&mut settings);
         let mut scene = Self {
@@ -131,9 +156,11 @@ impl Scene {
             faults,
             journal,
             metrics: Arc::default(),
+            wire,
             control_plane,
             folder,
             settings,
+            kubeconfig: None,
             operator: None,
             secrets: Mutex::default(),
         };
@@ -142,28 +169,53 @@ impl Scene {
     }
 
     /// Starts the operator, with metrics of its own.
+    ///
+    /// It has the same identity each time, so it need not wait for the end of the Lease of one that crashed.
     pub async fn start_operator(&mut self) {
-        let kubeconfig = sandbox::grant_operator_rights(self.control_plane, self.operator_namespace())
-            .await
-            .unwrap();
-        let file = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+        if self.kubeconfig.is_none() {
+            let granted = sandbox::grant_operator_rights(self.control_plane, self.operator_namespace()).await;
+            self.kubeconfig = Some(granted.unwrap());
+        }
+        let file = kube::config::Kubeconfig::read_from(self.kubeconfig.as_ref().unwrap()).unwrap();
         let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
             .await
             .unwrap();
         config.proxy_url = None;
-        let clients = Clients::new(config, 64, &self.settings.identity).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let endpoints = listener.local_addr().unwrap();
         self.metrics = Arc::default();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(operator::run(
-            self.settings.clone(),
-            clients,
-            listener,
-            self.metrics.clone(),
-            stop.clone(),
-        ));
-        self.operator = Some(RunningOperator { endpoints, stop, task });
+        let (settings, metrics, wire, stopped) = (self.settings.clone(), self.metrics.clone(), self.wire.clone(), stop.clone());
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let task = runtime.spawn(async move {
+            let mut bound = Some(TcpListener::from_std(listener).unwrap());
+            loop {
+                let wire = wire.clone();
+                let clients = Clients::new(config.clone(), 64, &settings.identity).unwrap();
+                let clients = clients.wrapped(move |client| wire.client(client));
+                let listener = match bound.take() {
+                    Some(listener) => listener,
+                    None => TcpListener::bind(endpoints).await.unwrap(),
+                };
+                let run = operator::run(settings.clone(), clients, listener, metrics.clone(), stopped.clone());
+                match Box::pin(run).await {
+                    // A machine that is busy enough makes an operator late; its Deployment starts it again.
+                    Err(RunError::LeadershipLost(lost)) => eprintln!("{lost}: the operator starts again"),
+                    ended => return ended,
+                }
+            }
+        });
+        self.operator = Some(RunningOperator {
+            endpoints,
+            stop,
+            task,
+            runtime,
+        });
     }
 
     /// Where the operator serves its health and metrics, without a trailing slash.
@@ -174,11 +226,12 @@ impl Scene {
 
     /// Stops the operator in good order.
     pub async fn stop_operator(&mut self) {
-        let operator = self.operator.take().expect("the operator runs");
+        let mut operator = self.operator.take().expect("the operator runs");
         operator.stop.cancel();
-        let ended = tokio::time::timeout(DEADLINE, operator.task)
+        let ended = tokio::time::timeout(DEADLINE, &mut operator.task)
             .await
             .expect("the operator stops in time");
+        operator.end().await;
         ended
             .expect("the operator does not panic")
             .expect("the operator stops without an error");
@@ -186,9 +239,8 @@ impl Scene {
 
     /// Ends the operator where it stands, as a crash would: nothing is finished, the lease is not given back.
     pub async fn crash_operator(&mut self) {
-        let operator = self.operator.take().expect("the operator runs");
-        operator.task.abort();
-        let _ = operator.task.await;
+        self.operator.take().expect("the operator runs").end().await;
+        self.wire.mend();
     }
 
     /// Stops the operator in good order and starts another one.
@@ -359,7 +411,7 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         if let Some(operator) = self.operator.take() {
-            operator.task.abort();
+            operator.runtime.shutdown_background();
         }
         if std::thread::panicking() {
             evidence::show_log(&self.namespace);

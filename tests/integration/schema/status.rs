@@ -1,7 +1,7 @@
 //! What the operator reports fits the schema.
 
 use digital_messaging_operator::api::{
-    ChannelConnection, ChannelConnectionStatus, ChannelType, Condition, ConditionStatus, ConditionType, CorrectedDrift,
+    ChannelConnection, ChannelConnectionStatus, ChannelType, Condition, ConditionStatus, ConditionType, CorrectedDrift, Creation,
     DigitalMessagingInterface, DigitalMessagingInterfaceStatus, Drift, LastApplied, ManagerCredential, ManagerCredentialStatus,
     Plan, PlannedChange, connection, interface, manager_credential,
 };
@@ -82,6 +82,13 @@ fn text() -> String {
     "text".to_owned()
 }
 
+fn creation() -> Creation {
+    Creation {
+        started_at: Time(Timestamp::UNIX_EPOCH),
+        epoch: 1_767_225_600,
+    }
+}
+
 #[tokio::test]
 async fn a_status_with_everything_in_it_is_kept() {
     let (client, namespace) = cluster().await;
@@ -126,6 +133,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         account: Some(text()),
         callback_url: Some(text()),
         connections: Some(interface::ConnectionCounts { desired: 2, ready: 1 }),
+        creation: Some(creation()),
         plan: Some(plan()),
         drift: Some(drift()),
         last_drift: Some(corrected()),
@@ -158,6 +166,7 @@ async fn a_status_with_everything_in_it_is_kept() {
             key_id: text(),
             hmac: text(),
         }),
+        creation: Some(creation()),
         plan: Some(plan()),
         drift: Some(drift()),
         last_drift: Some(corrected()),

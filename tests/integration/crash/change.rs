@@ -1,0 +1,207 @@
+//! What is there is changed: by its owner, by somebody at the manager, with and without approval.
+
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, annotation};
+use rstest::rstest;
+use serde_json::json;
+
+use super::{
+    References, Scenario,
+    end::{get, is_sound, told},
+    explore,
+    stage::Stage,
+};
+
+async fn all_ready(stage: &Stage) {
+    stage.scene.apply_all(stage.all()).await;
+    stage.scene.all_ready("acme", "support", "web").await;
+    stage.scene.ready::<ChannelConnection>("phone").await;
+    stage.scene.counted(2).await;
+}
+
+fn color(stage: &Stage) -> String {
+    format!("#{:06x}", stage.round)
+}
+
+async fn remote_color(stage: &Stage) -> Result<String, String> {
+    let held = told(stage.account.connections().await)?;
+    let held = serde_json::to_value(&held).unwrap();
+    let web = held
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["channel"]["type"] == "webMessaging");
+    Ok(web.ok_or("no chat at the manager")?["channel"]["primaryColor"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned())
+}
+
+async fn has_color(stage: &Stage) -> Result<(), String> {
+    let held = remote_color(stage).await?;
+    if held == color(stage) {
+        Ok(())
+    } else {
+        Err(format!("the chat is {held}, not {}", color(stage)))
+    }
+}
+
+async fn set_color(stage: &Stage) {
+    let change = json!({ "spec": { "channel": { "webMessaging": { "primaryColor": color(stage) } } } });
+    stage.scene.patch::<ChannelConnection>("web", change).await;
+}
+
+#[derive(Default)]
+pub struct SpecChange;
+
+impl Scenario for SpecChange {
+    const NAME: &'static str = "spec-change";
+    const SCENES: u32 = 2;
+
+    async fn begin(&mut self, stage: &mut Stage) {
+        all_ready(stage).await;
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        let named = json!({ "spec": { "displayName": format!("Round {}", stage.round) } });
+        stage.scene.patch::<DigitalMessagingInterface>("support", named.clone()).await;
+        stage.scene.patch::<ChannelConnection>("phone", named).await;
+        set_color(stage).await;
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        let named = format!("Round {}", stage.round);
+        has_color(stage).await?;
+        let held = told(stage.account.connections().await)?;
+        let interfaces = told(stage.account.interfaces().await)?;
+        if !held.iter().any(|it| it.display_name == named) || interfaces[0].spec.display_name != named {
+            return Err("the manager holds an older name".to_owned());
+        }
+        is_sound(stage).await
+    }
+}
+
+/// What somebody changes at the manager is put right.
+#[derive(Default)]
+pub struct Drift;
+
+impl Scenario for Drift {
+    const NAME: &'static str = "drift";
+    const SCENES: u32 = 1;
+
+    async fn begin(&mut self, stage: &mut Stage) {
+        all_ready(stage).await;
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        let connections = stage.account.connections().await.unwrap();
+        let web = connections.iter().find(|it| it.widget.is_some()).unwrap();
+        let change = json!({ "channel": { "primaryColor": color(stage) } });
+        stage.account.patch_connection(&web.id, &change).await.unwrap();
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        let held = remote_color(stage).await?;
+        if held == color(stage) {
+            return Err("still as somebody left it".to_owned());
+        }
+        is_sound(stage).await
+    }
+}
+
+/// A change that waits for approval is made once it is approved.
+#[derive(Default)]
+pub struct Approval;
+
+impl Scenario for Approval {
+    const NAME: &'static str = "approval";
+    const SCENES: u32 = 2;
+
+    async fn begin(&mut self, stage: &mut Stage) {
+        all_ready(stage).await;
+        let policy = json!({ "spec": { "policy": { "approval": "Required" } } });
+        stage.scene.patch::<ChannelConnection>("web", policy).await;
+        stage.scene.ready::<ChannelConnection>("web").await;
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        set_color(stage).await;
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        let web = get::<ChannelConnection>(&stage.scene, "web").await?;
+        if let Some(plan) = web.status.unwrap_or_default().plan {
+            stage
+                .scene
+                .annotate::<ChannelConnection>("web", annotation::APPROVE, &plan.hash)
+                .await;
+        }
+        has_color(stage).await?;
+        is_sound(stage).await
+    }
+}
+
+/// New secrets of a channel reach the manager.
+#[derive(Default)]
+pub struct ChannelSecret {
+    version: Option<String>,
+}
+
+impl Scenario for ChannelSecret {
+    const NAME: &'static str = "channel-secret";
+    const SCENES: u32 = 1;
+
+    async fn begin(&mut self, stage: &mut Stage) {
+        all_ready(stage).await;
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        stage.scene.apply(stage.token()).await;
+        self.version = stage.scene.secret("token").await.and_then(|it| it.metadata.resource_version);
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        let phone = get::<ChannelConnection>(&stage.scene, "phone").await?;
+        let sent = phone
+            .status
+            .unwrap_or_default()
+            .sent_secrets
+            .map(|sent| sent.resource_version);
+        let now = stage.scene.secret("token").await.and_then(|it| it.metadata.resource_version);
+        if sent != now {
+            return Err(format!("sent was version {sent:?}, there is {now:?}"));
+        }
+        is_sound(stage).await
+    }
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_a_change_ends_with_what_is_declared(#[case] references: References) {
+    explore::<SpecChange>(references).await;
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_putting_drift_right_ends_with_what_is_declared(#[case] references: References) {
+    explore::<Drift>(references).await;
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_an_approved_change_neither_loses_nor_repeats_the_approval(#[case] references: References) {
+    explore::<Approval>(references).await;
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_new_channel_secrets_ends_with_them_at_the_manager(#[case] references: References) {
+    explore::<ChannelSecret>(references).await;
+}
