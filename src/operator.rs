@@ -138,10 +138,8 @@ async fn lead(
     }
     health.set_ready();
     let read = Instant::now();
-    {
-        let (mirror, limit) = (mirror.clone(), settings.wedged_after);
-        health.watch(move || mirror.progress.is_wedged(limit, std::time::Instant::now()));
-    }
+    let (watched, limit) = (mirror.clone(), settings.wedged_after);
+    health.watch(move || watched.progress.is_wedged(limit, std::time::Instant::now()));
 
     let mut candidate = Candidate::new(
         clients.lease.clone(),
@@ -155,23 +153,13 @@ async fn lead(
         ended = background.join_next() => return Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
         () = stop.cancelled() => return Ok(()),
     }
-    let client = if read.elapsed() < FRESH {
-        clients.general
-    } else {
-        // By connections of its own: those of a standby may be dead as well.
-        let client = clients.again().map_err(|error| RunError::Unread(error.to_string()))?;
-        let reading = timeout(READING, mirror.read_anew(&source, client.clone()));
-        let failure = tokio::select! {
-            read = reading => read.err().map(|_| RunError::Unread("the Kubernetes API did not answer in time".to_owned())),
-            lost = candidate.hold() => Some(RunError::LeadershipLost(lost)),
-            () = stop.cancelled() => None,
-        };
-        if let Some(failure) = failure {
+    let client = match read_anew(clients, read, &mirror, &source, &mut candidate, stop).await {
+        Ok(client) => client,
+        Err(failure) => {
             metrics.set_leader(false);
             candidate.release().await;
             return Err(failure);
         }
-        client
     };
 
     let kubernetes = Kubernetes {
@@ -185,14 +173,11 @@ async fn lead(
         "sending events"
     });
     let tasks = TaskTracker::new();
-    let permit = {
-        let leadership = leadership.clone();
-        Arc::new(move || leadership.permit())
-    };
+    let leader = leadership.clone();
     let accounts = Accounts::new(
         mirror.clone(),
         installation.name.clone(),
-        permit,
+        Arc::new(move || leader.permit()),
         metrics.clone(),
         tasks.clone(),
         settings.recheck,
@@ -216,31 +201,68 @@ async fn lead(
         mirror.tell_plans_waiting(kind, |count| metrics.set_plans_waiting(kind.as_str(), count));
     }
 
-    let mut outcome = tokio::select! {
+    let outcome = tokio::select! {
         lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),
         ended = background.join_next() => Err(RunError::Ended(ended.and_then(Result::ok).unwrap_or("a watch"))),
         () = &mut controllers => Err(RunError::Ended("a controller")),
         () = stop.cancelled() => Ok(()),
     };
-    if outcome.is_ok() {
-        tracing::info!("finishing what is under way");
+    let outcome = if outcome.is_ok() {
         finish.cancel();
-        let drained = async {
-            tokio::select! {
-                () = async { (&mut controllers).await; accounts.close(); tasks.close(); tasks.wait().await; } => Ok(()),
-                // The lease must not end meanwhile.
-                lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),
-            }
+        let finished = async {
+            (&mut controllers).await;
+            accounts.close();
+            tasks.close();
+            tasks.wait().await;
         };
-        match timeout(GRACE, drained).await {
-            Ok(Ok(())) => candidate.release().await,
-            Ok(Err(lost)) => outcome = Err(lost),
-            // Whoever took the lease now might write beside what is still under way.
-            Err(_) => tracing::warn!("not everything that was under way has finished; the lease is kept until it ends by itself"),
-        }
-    }
+        let_finish(finished, &mut candidate).await
+    } else {
+        outcome
+    };
     metrics.set_leader(false);
     outcome
+}
+
+/// Lets what is under way finish, and gives the lease back.
+async fn let_finish(finished: impl Future<Output = ()>, candidate: &mut Candidate<'_>) -> Result<(), RunError> {
+    tracing::info!("finishing what is under way");
+    let drained = async {
+        tokio::select! {
+            () = finished => Ok(()),
+            // The lease must not end meanwhile.
+            lost = candidate.hold() => Err(RunError::LeadershipLost(lost)),
+        }
+    };
+    match timeout(GRACE, drained).await {
+        Ok(Ok(())) => candidate.release().await,
+        Ok(Err(lost)) => return Err(lost),
+        // Whoever took the lease now might write beside what is still under way.
+        Err(_) => tracing::warn!("not everything that was under way has finished; the lease is kept until it ends by itself"),
+    }
+    Ok(())
+}
+
+/// Reads everything anew if it has been read long ago, and returns the client to go on with.
+async fn read_anew(
+    clients: Clients,
+    read: Instant,
+    mirror: &Mirror,
+    source: &watch::Sender<Source>,
+    candidate: &mut Candidate<'_>,
+    stop: &CancellationToken,
+) -> Result<kube::Client, RunError> {
+    if read.elapsed() < FRESH {
+        return Ok(clients.general);
+    }
+    // By connections of its own: those of a standby may be dead as well.
+    let client = clients.again().map_err(|error| RunError::Unread(error.to_string()))?;
+    let reading = timeout(READING, mirror.read_anew(source, client.clone()));
+    tokio::select! {
+        read = reading => read.map_err(|_| RunError::Unread("the Kubernetes API did not answer in time".to_owned()))?,
+        lost = candidate.hold() => return Err(RunError::LeadershipLost(lost)),
+        () = stop.cancelled() => {}
+    }
+    Ok(client)
 }
 
 /// Wake-ups, by controller.

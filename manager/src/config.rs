@@ -10,6 +10,7 @@ use url::Url;
 
 /// Settings of a manager.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Config {
     /// The SQLite file; made if it is not there.
     pub database: PathBuf,

@@ -151,7 +151,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Rules {
-    rules: Vec<Rule>,
+    list: Vec<Rule>,
     judge: Option<Judge>,
     applied: u64,
 }
@@ -159,7 +159,7 @@ struct Rules {
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
-            .field("rules", &self.rules)
+            .field("list", &self.list)
             .field("judged", &self.judge.is_some())
             .field("applied", &self.applied)
             .finish()
@@ -174,7 +174,7 @@ impl Faults {
 
     /// Adds a rule behind those that are there.
     pub fn push(&self, rule: Rule) {
-        self.lock().rules.push(rule);
+        self.lock().list.push(rule);
     }
 
     /// Has each request that no rule applies to judged, by method and path. For tests that must see all of them in order.
@@ -184,13 +184,13 @@ impl Faults {
 
     /// Drops all rules, and closes the connections of requests that are never answered.
     pub fn clear(&self) {
-        self.lock().rules.clear();
+        self.lock().list.clear();
         self.shared.cleared.notify_waiters();
     }
 
     /// Rules that can still apply.
     pub fn pending(&self) -> usize {
-        self.lock().rules.iter().filter(|rule| rule.remaining != Some(0)).count()
+        self.lock().list.iter().filter(|rule| rule.remaining != Some(0)).count()
     }
 
     /// Requests that a rule was applied to so far.
@@ -200,7 +200,7 @@ impl Faults {
 
     fn take(&self, request: &Request) -> Option<Fault> {
         let mut rules = self.lock();
-        let Some(rule) = rules.rules.iter_mut().find(|rule| rule.matches(request)) else {
+        let Some(rule) = rules.list.iter_mut().find(|rule| rule.matches(request)) else {
             let judge = rules.judge.clone()?;
             drop(rules);
             return judge(request.method(), request.uri().path());

@@ -115,8 +115,8 @@ fn folder(path: &str, parent: Option<String>, below: &Objects, objects: &Objects
             }
             Some(present) if present == object => {}
             Some(present) => {
-                let patch = serde_yaml::to_string(&patch(present, object)?)?;
-                patches.insert(format!("patch-{template}"), format!("{HEADER}{patch}"));
+                let difference = serde_yaml::to_string(&patch(present, object)?)?;
+                patches.insert(format!("patch-{template}"), format!("{HEADER}{difference}"));
             }
         }
     }
@@ -127,13 +127,14 @@ fn folder(path: &str, parent: Option<String>, below: &Objects, objects: &Objects
         .into_iter()
         .chain(added.keys().map(|name| (*name).to_owned()))
         .collect();
-    let mut kustomization = json!({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": resources,
-    });
+    let mut kustomization = BTreeMap::from([
+        ("apiVersion", json!("kustomize.config.k8s.io/v1beta1")),
+        ("kind", json!("Kustomization")),
+        ("resources", json!(resources)),
+    ]);
     if !patches.is_empty() {
-        kustomization["patches"] = patches.keys().map(|path| json!({ "path": path })).collect();
+        let paths = patches.keys().map(|path| json!({ "path": path })).collect();
+        kustomization.insert("patches", paths);
     }
     let kustomization = format!("{HEADER}{}", serde_yaml::to_string(&kustomization)?);
     let files = added

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) async fn finish(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
-    let clean_up = clean_up(subject, connection, context);
+    let clean_up = Box::pin(clean_up(subject, connection, context));
     cleanup::finish(context, subject, connection, connection.status.as_ref(), clean_up).await
 }
 

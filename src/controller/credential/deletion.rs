@@ -28,7 +28,7 @@ pub(super) async fn keep_finalizer(subject: &Subject, credential: &ManagerCreden
 
 /// It is being deleted: waits for dependants that must be cleaned up, then lets go.
 pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Next {
-    let clean_up = async {
+    let clean_up = Box::pin(async {
         let Err(waiting) = cleanup::wait_for(Kind::Interface, subject, context) else {
             return proven_key::forget(subject, context).await;
         };
@@ -39,7 +39,7 @@ pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, co
             Some(account) => tried_again(waiting, account),
             None => waiting,
         })
-    };
+    });
     cleanup::finish(context, subject, credential, credential.status.as_ref(), clean_up).await
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn finish(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Next {
-    let clean_up = clean_up(subject, interface, context);
+    let clean_up = Box::pin(clean_up(subject, interface, context));
     cleanup::finish(context, subject, interface, interface.status.as_ref(), clean_up).await
 }
 
