@@ -165,11 +165,16 @@ fn pages_and_changes() {
 
 #[test]
 fn accounts_and_secrets() {
-    let account: Account = round_trip(&json!({
+    let mut document = json!({
         "managerId": "acme", "name": "Acme", "region": "eu-west-1", "apiVersion": "v1", "authenticationMethod": "APIKey",
         "serverTime": "2026-01-01T00:00:00Z", "channels": [{ "type": "sms", "support": "adoptOnly" }],
-    }));
+        "uniqueReferences": true,
+    });
+    let account: Account = round_trip(&document);
     assert_eq!(account.authentication_method, AuthenticationMethod::ApiKey);
+    document.as_object_mut().unwrap().remove("uniqueReferences");
+    let of_before: Account = serde_json::from_value(document).unwrap();
+    assert!(of_before.unique_references, "what says nothing refuses a second object");
     round_trip::<JwtSecret>(&json!({ "jwtSecret": "whk_x", "previousValidUntil": "2026-01-01T00:00:00Z" }));
     round_trip::<JwtSecret>(&json!({ "jwtSecret": "whk_x" }));
     round_trip::<JwtSecretRotation>(&json!({ "token": "t" }));

@@ -134,8 +134,8 @@ impl Rule {
     }
 }
 
-/// Judges requests one by one, by method and path.
-type Judge = Arc<dyn Fn(&Method, &str) -> Option<Fault> + Send + Sync>;
+/// Judges requests one by one.
+type Judge = Arc<dyn Fn(&Request) -> Option<Fault> + Send + Sync>;
 
 /// The handle on the rules. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -177,8 +177,8 @@ impl Faults {
         self.lock().list.push(rule);
     }
 
-    /// Has each request that no rule applies to judged, by method and path. For tests that must see all of them in order.
-    pub fn judge(&self, judge: impl Fn(&Method, &str) -> Option<Fault> + Send + Sync + 'static) {
+    /// Has each request that no rule applies to judged. For tests that must see all of them in order.
+    pub fn judge(&self, judge: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
         self.lock().judge = Some(Arc::new(judge));
     }
 
@@ -203,7 +203,7 @@ impl Faults {
         let Some(rule) = rules.list.iter_mut().find(|rule| rule.matches(request)) else {
             let judge = rules.judge.clone()?;
             drop(rules);
-            return judge(request.method(), request.uri().path());
+            return judge(request);
         };
         if let Some(remaining) = &mut rule.remaining {
             *remaining -= 1;

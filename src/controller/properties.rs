@@ -172,7 +172,10 @@ proptest! {
         take(&mut status, &Outcome::Stopped(last), 2);
         let ready = status.condition(ConditionType::Ready).unwrap();
         let serves = ready.status == ConditionStatus::True;
-        if matches!(last, Reason::RemoteMissing | Reason::ClaimLost | Reason::AccountChanged) {
+        if matches!(
+            last,
+            Reason::RemoteMissing | Reason::ClaimLost | Reason::AccountChanged | Reason::NothingToObserve
+        ) {
             prop_assert!(!serves, "{last}");
             prop_assert_eq!(ready.reason.as_str(), last.as_str());
         } else {

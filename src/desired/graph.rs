@@ -99,8 +99,9 @@ impl Graph {
         for interest in &facts.interests {
             self.interested.entry(interest.clone()).or_default().insert(node.clone());
         }
-        let waiting = self.plans_waiting.entry(node.kind).or_default();
-        *waiting = waiting.saturating_add(usize::from(facts.plan_waits));
+        if facts.plan_waits {
+            *self.plans_waiting.entry(node.kind).or_default() += 1;
+        }
         self.facts.insert(node.clone(), facts);
         woken.remove(node);
         woken
@@ -161,8 +162,12 @@ impl Graph {
     }
 
     fn unlink(&mut self, node: &Node, facts: &Facts) {
-        let waiting = self.plans_waiting.entry(node.kind).or_default();
-        *waiting = waiting.saturating_sub(usize::from(facts.plan_waits));
+        if let Some(waiting) = self.plans_waiting.get_mut(&node.kind).filter(|_| facts.plan_waits) {
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 {
+                self.plans_waiting.remove(&node.kind);
+            }
+        }
         for target in &facts.needs {
             remove_from(&mut self.dependants, target, node);
             if let Some(sum) = self.sums.get_mut(&(target.clone(), node.kind)) {

@@ -31,7 +31,7 @@ mod tests {
                 text.lines().filter(|line| !line.contains(what)).map(str::to_owned).collect()
             };
             assert_eq!(without(&template, "{{"), without(&manifest, "# Generated"));
-            assert_eq!(template.matches("include").count(), 1);
+            assert_eq!(template.matches("{{- include").count(), 1);
         }
     }
 }

@@ -15,6 +15,7 @@ mod crash;
 mod figures;
 mod first_light;
 mod going;
+mod guarantees;
 mod health;
 mod hostile;
 mod lifecycle;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chart::render;
 
-fn rendered(manager: Value) -> (Value, Vec<String>) {
+fn rendered(manager: &Value) -> (Value, Vec<String>) {
     let mut values = json!({ "manager": manager });
     values["manager"]["enabled"] = true.into();
     let set = render(&values).one("StatefulSet")["spec"].clone();
@@ -19,7 +19,7 @@ fn volumes(set: &Value) -> Vec<Value> {
 
 #[test]
 fn it_keeps_its_data_in_a_claim_of_its_own() {
-    let (set, _) = rendered(json!({ "persistence": { "storageClassName": "fast", "size": "2Gi" } }));
+    let (set, _) = rendered(&json!({ "persistence": { "storageClassName": "fast", "size": "2Gi" } }));
     let claim = &set["volumeClaimTemplates"][0];
     assert_eq!(
         claim["metadata"],
@@ -35,19 +35,19 @@ fn it_keeps_its_data_in_a_claim_of_its_own() {
 
 #[test]
 fn it_takes_a_claim_that_exists_or_none() {
-    let (set, _) = rendered(json!({ "persistence": { "existingClaim": "theirs" } }));
+    let (set, _) = rendered(&json!({ "persistence": { "existingClaim": "theirs" } }));
     assert_eq!(set["volumeClaimTemplates"], Value::Null);
     assert_eq!(
         volumes(&set),
         [json!({ "name": "data", "persistentVolumeClaim": { "claimName": "theirs" } })]
     );
-    let (set, _) = rendered(json!({ "persistence": { "enabled": false, "existingClaim": "theirs" } }));
+    let (set, _) = rendered(&json!({ "persistence": { "enabled": false, "existingClaim": "theirs" } }));
     assert_eq!(volumes(&set), [json!({ "name": "data", "emptyDir": {} })]);
 }
 
 #[test]
 fn tokens_are_made_out_to_its_service() {
-    let (_, arguments) = rendered(json!({}));
+    let (_, arguments) = rendered(&json!({}));
     assert_eq!(
         arguments,
         [
@@ -56,7 +56,7 @@ fn tokens_are_made_out_to_its_service() {
             "--public-url=http://release-digital-messaging-operator-manager.messaging.svc:8080"
         ]
     );
-    let (_, arguments) = rendered(json!({ "publicUrl": "https://manager.example" }));
+    let (_, arguments) = rendered(&json!({ "publicUrl": "https://manager.example" }));
     assert!(
         arguments.contains(&"--public-url=https://manager.example".to_owned()),
         "{arguments:?}"
@@ -65,7 +65,7 @@ fn tokens_are_made_out_to_its_service() {
 
 #[test]
 fn with_a_certificate_it_serves_https_and_is_probed_so() {
-    let (set, arguments) = rendered(json!({ "tlsSecretName": "manager-tls", "port": 8443 }));
+    let (set, arguments) = rendered(&json!({ "tlsSecretName": "manager-tls", "port": 8443 }));
     assert!(arguments.contains(&"--tls-cert=/tls/tls.crt".to_owned()), "{arguments:?}");
     assert!(
         arguments[2].starts_with("--public-url=https://") && arguments[2].ends_with(".svc:8443"),
@@ -87,7 +87,7 @@ fn with_a_certificate_it_serves_https_and_is_probed_so() {
 
 #[test]
 fn it_has_no_way_to_the_kubernetes_api() {
-    let (set, _) = rendered(json!({}));
+    let (set, _) = rendered(&json!({}));
     let pod = &set["template"]["spec"];
     assert_eq!(pod["automountServiceAccountToken"], false);
     assert_eq!(pod["serviceAccountName"], Value::Null);

@@ -16,7 +16,7 @@ use super::{
     withheld,
 };
 use crate::{
-    api::{ChannelConnection, annotation, connection::OutputsStatus},
+    api::{ChannelConnection, ChannelConnectionStatus, annotation, connection::OutputsStatus},
     controller::{Context, Subject, made, trouble::Stop},
     desired::node::Kind,
     kubernetes::made_secret::MadeSecret,
@@ -169,15 +169,18 @@ fn is_retried(connection: &ChannelConnection) -> bool {
     retry.is_some_and(|retry| Some(retry.chars().take(256).collect::<String>().as_str()) != handled)
 }
 
-/// Whether the status says what is observed: it did when the outputs were published.
+/// Whether the status says what is observed, and the outputs that it remembers are of that.
 fn describes(connection: &ChannelConnection, observed: &ObservedConnection, published: &OutputsStatus) -> bool {
-    let Some(status) = &connection.status else { return false };
+    published.secret_rotation == observed.rotation && connection.status.as_ref().is_some_and(|status| says(status, observed))
+}
+
+/// Whether the status says what is observed of all that is handed out.
+pub(super) fn says(status: &ChannelConnectionStatus, observed: &ObservedConnection) -> bool {
     let widget = status
         .widget
         .as_ref()
         .map(|widget| (widget.id.as_str(), widget.script_url.as_str()));
     status.id.as_deref() == Some(observed.id.as_str())
-        && published.secret_rotation == observed.rotation
         && status.webhook_url == observed.webhook_url
         && widget
             == observed

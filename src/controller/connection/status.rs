@@ -1,6 +1,6 @@
 //! What the status says. Computed purely, then written once if it differs.
 
-use super::publish::Done;
+use super::publish::{self, Done};
 use crate::{
     api::{
         ChannelConnection, ChannelConnectionStatus,
@@ -73,6 +73,10 @@ fn describe(status: &mut ChannelConnectionStatus, subject: &Subject, done: Done)
         Some(observed) => {
             status.account = Some(account);
             status.creation = None;
+            if !publish::says(status, observed) {
+                // What was handed out is of something else; nothing is remembered of it until the right is.
+                status.outputs = None;
+            }
             observe(status, observed);
             readiness(observed)
         }

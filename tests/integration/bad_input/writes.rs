@@ -28,7 +28,7 @@ fn is_create(call: &Entry) -> bool {
 #[case::unavailable(Fault::Problem(Code::Unavailable, None), Reason::ManagerUnavailable, "injected")]
 #[case::no_answer(Fault::DropRequest, Reason::ManagerUnreachable, "cannot reach the manager")]
 #[case::a_page_of_html(Fault::Html, Reason::UnexpectedResponse, "text/html")]
-#[case::far_too_much(Fault::OversizedBody(17 * 1024 * 1024), Reason::UnexpectedResponse, "larger than 16 MiB")]
+#[case::far_too_much(Fault::OversizedBody(2 * 1024 * 1024), Reason::UnexpectedResponse, "larger than 1 MiB")]
 #[case::a_redirect(Fault::Redirect("https://elsewhere.example/".to_owned()), Reason::UnexpectedResponse, "redirect")]
 #[case::bare_404(Fault::Status(404), Reason::UnexpectedResponse, "404")]
 #[case::interface_gone(Fault::Problem(Code::NotFound, None), Reason::InterfaceNotReady, "interface")]

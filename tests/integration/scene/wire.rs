@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use digital_messaging_contract::header;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
@@ -202,7 +203,7 @@ impl Wire {
     /// Has the requests to the manager go over the wire.
     pub fn watch(&self, faults: &Faults) {
         let wire = self.clone();
-        faults.judge(move |method, path| match wire.pass(&label_of_remote(method, path)?) {
+        faults.judge(move |request| match wire.pass(&label_of_remote(request)?) {
             Verdict::Dead => Some(Fault::NeverAnswer),
             Verdict::Last(cut) => Some(Fault::LoseReply(cut)),
             Verdict::LoseReply => Some(Fault::DropReply),
@@ -219,10 +220,12 @@ fn label_of_object(method: &Method, path: &str) -> Option<String> {
     is_io.then(|| format!("{method} {object}"))
 }
 
-/// `PATCH /v1/connections/…`; none for what is no I/O.
-fn label_of_remote(method: &Method, path: &str) -> Option<String> {
+/// `PATCH /v1/connections/…`; none for what is no I/O of the operator: its writes alone say in which epoch they are made.
+fn label_of_remote<B>(request: &Request<B>) -> Option<String> {
     let id = Regex::new("(if|cn)_[A-Za-z0-9]+").unwrap();
-    (*method != Method::GET).then(|| format!("{method} {}", id.replace_all(path, "…")))
+    let path = id.replace_all(request.uri().path(), "…");
+    let is_io = *request.method() != Method::GET && request.headers().contains_key(header::OPERATOR_EPOCH);
+    is_io.then(|| format!("{} {path}", request.method()))
 }
 
 /// The label without the round in names such as `web-r7`; none if that is another round than the one that counts.

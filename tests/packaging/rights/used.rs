@@ -268,10 +268,10 @@ async fn a_whole_life_uses_all_rights_and_no_others() {
             .map_err(|error| format!("{error:#}"))?;
         let refused: Vec<_> = requests.iter().filter(|request| request.code == 403).collect();
         assert!(refused.is_empty(), "{refused:?}");
-        let used: BTreeSet<Grant> = requests.iter().filter_map(|request| right(request, &own)).collect();
-        let unknown: Vec<_> = used.difference(&all).collect();
+        let exercised: BTreeSet<Grant> = requests.iter().filter_map(|request| right(request, &own)).collect();
+        let unknown: Vec<_> = exercised.difference(&all).collect();
         assert!(unknown.is_empty(), "used, but not looked for at the start: {unknown:?}");
-        let unused: Vec<_> = all.difference(&used).collect();
+        let unused: Vec<_> = all.difference(&exercised).collect();
         if unused.is_empty() {
             Ok(())
         } else {
