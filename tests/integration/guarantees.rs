@@ -29,9 +29,10 @@ fn every_test_that_a_promise_names_exists() {
     let mut named = 0;
     for found in link.captures_iter(&page) {
         let (test, file) = (&found[1], &found[2]);
-        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("docs/guarantees.md names {file}: {error}"));
+        let source =
+            fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("docs/guarantees.md names {file}: {error}"));
         assert!(
-            text.contains(&format!("fn {test}(")),
+            source.contains(&format!("fn {test}(")),
             "docs/guarantees.md names {test}, which is not in {file}"
         );
         named += 1;

@@ -65,7 +65,7 @@ async fn resources_restored_without_status_find_what_they_hold() {
 
 async fn start(scene: &Scene, address: &str, database: &Path) -> Running {
     scene
-        .start_manager(address, |config| config.database = database.to_owned())
+        .start_manager(address, |config| database.clone_into(&mut config.database))
         .await
 }
 

@@ -174,8 +174,8 @@ async fn there_is_no_way_around_the_verb() {
         let made = serde_json::from_value(made).unwrap();
         assert!(refused(api.create(&PostParams::default(), &made).await).contains("approve"));
     }
-    let plain = serde_json::from_value(interface("second", "acme")).unwrap();
-    api.create(&PostParams::default(), &plain).await.unwrap();
+    let without = serde_json::from_value(interface("second", "acme")).unwrap();
+    api.create(&PostParams::default(), &without).await.unwrap();
 
     // By ending the need for approval, on the object itself or where it would be inherited.
     for policy in [json!({ "approval": "NotRequired" }), json!({ "approval": null }), Value::Null] {

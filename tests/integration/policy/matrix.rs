@@ -2,6 +2,8 @@
 //!
 //! [`expected`] is the table. Every cell is a test of its own, and `docs/policies.md` shows the same table.
 
+use std::fmt::Write;
+
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, Plan};
 use kube::api::DeleteParams;
 use rstest::rstest;
@@ -338,7 +340,7 @@ impl Stage {
             Event::SpecChange => self.patch(json!({ "displayName": "changed" })).await,
             Event::Replacement => {
                 self.patch(json!({ "channel": { "sms": { "phoneNumber": "+14155550199" } } }))
-                    .await
+                    .await;
             }
             Event::ChannelSecret => scene.apply(channel_secret(scene, "channels")).await,
             Event::Drift => {
@@ -550,14 +552,14 @@ fn the_handbook_shows_the_table() {
 fn table() -> String {
     let mut table = String::from("| Event |");
     for row in Row::ALL {
-        table.push_str(&format!(" {} |", row.title()));
+        write!(table, " {} |", row.title()).unwrap();
     }
     table.push_str("\n|---|");
     table.push_str(&"---|".repeat(Row::ALL.len()));
     for event in Event::ALL {
-        table.push_str(&format!("\n| {} |", event.title()));
+        write!(table, "\n| {} |", event.title()).unwrap();
         for row in Row::ALL {
-            table.push_str(&format!(" {} |", expected(row, event).text()));
+            write!(table, " {} |", expected(row, event).text()).unwrap();
         }
     }
     table.push('\n');

@@ -27,7 +27,7 @@ async fn who_takes_over_works_from_what_is_declared_then_and_not_from_what_it_sa
         .scene
         .manager_calls(calls)
         .into_iter()
-        .filter(|call| call.is_write())
+        .filter(messaging_manager::journal::Entry::is_write)
         .collect();
     assert_eq!(writes.len(), 1, "it wrote what was declared before: {writes:?}");
     for held in pair.account().connections().await.unwrap() {

@@ -103,18 +103,18 @@ async fn at_a_manager_without_epochs_a_late_write_is_put_right_by_the_new_leader
     let late = pair.late_writes(&pair.first, first_term).await;
     assert!(late.iter().all(|call| call.status == Some(200)), "{late:?}");
     let landed = late.iter().map(|call| call.at).min().unwrap();
-    let names = |held: &[digital_messaging_contract::connection::Connection]| -> Vec<_> {
-        let mut names: Vec<_> = held.iter().map(|held| (held.id.clone(), held.display_name.clone())).collect();
-        names.sort();
-        names
+    let sorted = |held: &[digital_messaging_contract::connection::Connection]| -> Vec<_> {
+        let mut pairs: Vec<_> = held.iter().map(|held| (held.id.clone(), held.display_name.clone())).collect();
+        pairs.sort();
+        pairs
     };
     pair.scene
         .eventually("the late write is put right", async || {
             let held = pair.account().connections().await.map_err(|error| format!("{error:#}"))?;
-            if names(&held) == names(&before) {
+            if sorted(&held) == sorted(&before) {
                 Ok(())
             } else {
-                Err(format!("{:?}", names(&held)))
+                Err(format!("{:?}", sorted(&held)))
             }
         })
         .await;

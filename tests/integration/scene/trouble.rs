@@ -53,6 +53,11 @@ impl Scene {
     /// Fails unless exactly one event ever warned of trouble with this object, for this reason; none if it only waited for
     /// another one, which tells of its own trouble.
     pub async fn assert_told_once<K: Conditioned>(&self, name: &str, reason: Reason) {
+        self.assert_told_last::<K>(name, &[], reason).await;
+    }
+
+    /// The same, where what the manager has not told yet may have been missed before.
+    pub async fn assert_told_last<K: Conditioned>(&self, name: &str, before: &[Reason], reason: Reason) {
         let expected = if reason.is_wait_for_another() {
             vec![]
         } else {
@@ -60,7 +65,8 @@ impl Scene {
         };
         let told = self
             .eventually(&format!("the event about {name}"), async || {
-                let told = self.warnings::<K>(name).await.map_err(|error| error.to_string())?;
+                let mut told = self.warnings::<K>(name).await.map_err(|error| error.to_string())?;
+                told.retain(|(told, _)| !before.iter().any(|reason| reason.as_str() == told));
                 if told.len() >= expected.len() {
                     Ok(told)
                 } else {
