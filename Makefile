@@ -4,8 +4,8 @@ CARGO ?= cargo
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 # Ends with this make, even if make is killed.
 SANDBOX := $(BUILT)/sandbox --end-with-parent
-# Tests wait more than they compute.
-TEST_THREADS ?= 8
+# Tests wait about as much as they compute.
+TEST_THREADS ?= 5
 # Of `make soak`.
 MINUTES ?= 10
 DENY_VERSION := 0.20.2

@@ -138,6 +138,11 @@ impl Scene {
         config.faults = Some(self.faults.clone());
         config.journal = Some(self.journal.clone());
         configure(&mut config);
-        Manager::open(config).await.unwrap().start(address).await.unwrap()
+        // A connection of another test may have the port for a moment.
+        self.eventually("the manager listens again", async || {
+            let manager = Manager::open(config.clone()).await.map_err(|error| error.to_string())?;
+            manager.start(address).await.map_err(|error| error.to_string())
+        })
+        .await
     }
 }
