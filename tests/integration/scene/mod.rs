@@ -55,7 +55,7 @@ pub use trouble::{assert_not_ready, assert_serves, assert_troubled};
 pub use wire::{Mishap, Point, Wire};
 
 /// How long a test waits for what must happen. Generous: the machine may be busy with all other tests.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A namespace, a manager and an operator.
 pub struct Scene {
