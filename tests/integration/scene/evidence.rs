@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     io::{self, Write},
-    sync::{Mutex, OnceLock},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
@@ -16,6 +16,9 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// All log lines of this process, whichever scene they are of.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// How much of it has been looked through for what looks like a secret of any scene: once is enough.
+static LOOKED_THROUGH: Mutex<usize> = Mutex::new(0);
 
 struct ToLog;
 
@@ -50,13 +53,19 @@ pub fn record_logs() {
     });
 }
 
-fn log() -> String {
-    String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned()
+/// How long the log is now.
+pub fn log_mark() -> usize {
+    LOG.lock().unwrap().len()
 }
 
-/// Prints the operator's log lines about a namespace, the last ones.
-pub fn show_log(namespace: &str) {
-    let log = log();
+fn log_since(mark: usize) -> String {
+    let bytes = LOG.lock().unwrap()[mark..].to_vec();
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Prints the operator's log lines about a namespace, the last ones of those since then.
+pub fn show_log(namespace: &str, mark: usize) {
+    let log = log_since(mark);
     let about: Vec<&str> = log
         .lines()
         .filter(|line| line.contains(namespace) && line.contains("digital_messaging_operator"))
@@ -111,33 +120,52 @@ async fn operator_process_logs() -> String {
         .collect()
 }
 
-/// Fails if any of these values, or anything that looks like a key of the manager, is in a status, an event, a metric or a log line.
-pub async fn assert_no_secret(client: &Client, namespace: &str, metrics: &str, secrets: &BTreeSet<String>) {
+/// Fails if any of these values, or anything that looks like a key of the manager, is in a status, an event, a metric or a
+/// log line since then.
+pub async fn assert_no_secret(client: &Client, namespace: &str, metrics: &str, secrets: &BTreeSet<String>, mark: usize) {
+    // Keys and secrets that the manager generates, and what `Scene::new_secret_value` makes: those of all scenes so far.
+    let anyones = Regex::new("(?:mk|whk)_[A-Za-z0-9_-]{16,}|confidential-[0-9a-f]{32}").unwrap();
+    let others: BTreeSet<_> = secrets.iter().filter(|secret| !anyones.is_match(secret)).collect();
     let statuses = serde_json::to_string(&objects(client, namespace).await).unwrap();
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let events = serde_json::to_string(&events.list(&ListParams::default()).await.unwrap().items).unwrap();
-    let log = log();
     let processes = operator_process_logs().await;
-    // Keys and secrets that the manager generates, and what `Scene::new_secret_value` makes: those of all scenes so far.
-    let anyones = Regex::new("(mk|whk)_[A-Za-z0-9_-]{16,}|confidential-[0-9a-f]{32}").unwrap();
     for (place, text) in [
         ("statuses", statuses.as_str()),
         ("events", &events),
         ("metrics", metrics),
-        ("logs", &log),
         ("logs of operator processes", &processes),
     ] {
-        for secret in secrets {
-            // Not the value in the message: it would end up in one more log.
-            assert!(
-                !text.contains(secret.as_str()),
-                "a secret value of {} bytes is in the {place}",
-                secret.len()
-            );
-        }
+        assert_no_match(&anyones, place, text);
+        assert_none_of(&others, place, text);
+    }
+    assert_new_log_has_no_match(&anyones);
+    if !others.is_empty() {
+        assert_none_of(&others, "logs", &log_since(mark));
+    }
+}
+
+fn assert_new_log_has_no_match(looks_secret: &Regex) {
+    let mut looked_through = LOOKED_THROUGH.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = log_since(*looked_through);
+    assert_no_match(looks_secret, "logs", &log);
+    *looked_through += log.len();
+}
+
+fn assert_none_of(secrets: &BTreeSet<&String>, place: &str, text: &str) {
+    for secret in secrets {
+        // Not the value in the message: it would end up in one more log.
+        let length = secret.len();
         assert!(
-            !anyones.is_match(text),
-            "something that looks like a secret value of some scene is in the {place}"
+            !text.contains(secret.as_str()),
+            "a secret value of {length} bytes is in the {place}"
         );
     }
+}
+
+fn assert_no_match(looks_secret: &Regex, place: &str, text: &str) {
+    assert!(
+        !looks_secret.is_match(text),
+        "something that looks like a secret value of some scene is in the {place}"
+    );
 }

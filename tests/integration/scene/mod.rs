@@ -74,6 +74,8 @@ pub struct Scene {
     kubeconfig: Option<PathBuf>,
     operator: Option<RunningOperator>,
     secrets: Mutex<BTreeSet<String>>,
+    /// Where the log was when it began.
+    log_mark: usize,
 }
 
 /// A runtime of its own, so that a crash ends all of its tasks at once.
@@ -163,6 +165,7 @@ impl Scene {
             kubeconfig: None,
             operator: None,
             secrets: Mutex::default(),
+            log_mark: evidence::log_mark(),
         };
         scene.start_operator().await;
         scene
@@ -268,7 +271,14 @@ impl Scene {
             self.stop_operator().await;
         }
         let secrets = self.secrets.lock().unwrap().clone();
-        evidence::assert_no_secret(&self.client, &self.namespace, &self.metrics.encode().unwrap(), &secrets).await;
+        evidence::assert_no_secret(
+            &self.client,
+            &self.namespace,
+            &self.metrics.encode().unwrap(),
+            &secrets,
+            self.log_mark,
+        )
+        .await;
         let _ = &self.folder;
     }
 
@@ -414,7 +424,7 @@ impl Drop for Scene {
             operator.runtime.shutdown_background();
         }
         if std::thread::panicking() {
-            evidence::show_log(&self.namespace);
+            evidence::show_log(&self.namespace, self.log_mark);
         }
     }
 }
