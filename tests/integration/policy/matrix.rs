@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, Plan};
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, Plan, annotation::ROTATE_SECRET};
 use kube::api::DeleteParams;
 use rstest::rstest;
 use sandbox::ManagerAccount;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{APPROVE, plan_that_waits};
 use crate::{
     lifecycle::channel_secret,
-    scene::{Scene, assert_serves, connection, expect, sms},
+    scene::{Scene, assert_serves, connection, expect, sms, web},
 };
 
 const NUMBER: &str = "+14155550100";
@@ -72,6 +72,7 @@ enum Event {
     SpecChange,
     Replacement,
     ChannelSecret,
+    RotateSecret,
     Drift,
     Missing,
     Recreate,
@@ -80,12 +81,13 @@ enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Creation,
         Self::Adoption,
         Self::SpecChange,
         Self::Replacement,
         Self::ChannelSecret,
+        Self::RotateSecret,
         Self::Drift,
         Self::Missing,
         Self::Recreate,
@@ -100,6 +102,7 @@ impl Event {
             Self::SpecChange => "spec changed",
             Self::Replacement => "spec changed in a field that needs a new object",
             Self::ChannelSecret => "channel secret changed",
+            Self::RotateSecret => "`rotate-secret`",
             Self::Drift => "changed at the manager",
             Self::Missing => "deleted at the manager",
             Self::Recreate => "`recreate`, after that",
@@ -118,6 +121,10 @@ enum Outcome {
     Changed,
     /// The same, and it is kept on record which drift that was.
     Corrected,
+    /// The manager has made a new secret, and the outputs have it.
+    Rotated,
+    /// `RotationRefused`, and the secret is what it was.
+    RotationRefused,
     /// The object at the manager is deleted, and the outputs with it.
     Deleted,
     /// The resource goes; its object stays and the outputs, and says that nobody claims it.
@@ -144,6 +151,8 @@ impl Outcome {
             Self::Made => "made",
             Self::Changed => "changed",
             Self::Corrected => "put right",
+            Self::Rotated => "a new secret, in the outputs as well",
+            Self::RotationRefused => "refused: `RotationRefused`",
             Self::Deleted => "deleted at the manager, with its outputs",
             Self::LetGo => "left at the manager, free to be taken over",
             Self::Left => "left at the manager",
@@ -159,7 +168,9 @@ impl Outcome {
 
 /// The table.
 fn expected(row: Row, event: Event) -> Outcome {
-    use Event::{Abandon, Adoption, ChannelSecret, Creation, Deletion, Drift, Missing, Recreate, Replacement, SpecChange};
+    use Event::{
+        Abandon, Adoption, ChannelSecret, Creation, Deletion, Drift, Missing, Recreate, Replacement, RotateSecret, SpecChange,
+    };
     match (row, event) {
         // Nothing waits, so there is nothing to abandon.
         (Row::Full, Deletion | Abandon) => Outcome::LetGo,
@@ -169,11 +180,13 @@ fn expected(row: Row, event: Event) -> Outcome {
         (Row::Suspended, _) | (Row::Observe, ChannelSecret) => Outcome::Nothing,
         (Row::Observe, Creation | Missing | Recreate) => Outcome::NothingToObserve,
         (Row::Observe, Adoption | SpecChange | Replacement | Drift) => Outcome::Reported,
+        (Row::Observe, RotateSecret) => Outcome::RotationRefused,
         (_, Replacement) => Outcome::ReplaceRequired,
         (_, Missing) => Outcome::RemoteMissing,
         (Row::Required | Row::RequiredDelete, _) => Outcome::OnApproval,
         (Row::Full | Row::FullDelete, Creation | Recreate) => Outcome::Made,
         (Row::Full | Row::FullDelete, Adoption | SpecChange | ChannelSecret) => Outcome::Changed,
+        (Row::Full | Row::FullDelete, RotateSecret) => Outcome::Rotated,
         (Row::Full | Row::FullDelete, Drift) => Outcome::Corrected,
     }
 }
@@ -196,6 +209,7 @@ async fn cell(
         Event::SpecChange,
         Event::Replacement,
         Event::ChannelSecret,
+        Event::RotateSecret,
         Event::Drift,
         Event::Missing,
         Event::Recreate,
@@ -219,13 +233,46 @@ async fn cell(
     stage.scene.finish().await;
 }
 
+/// The channel of the connection.
+#[derive(Clone, Copy)]
+enum Channel {
+    /// Has a secret of its owner.
+    Sms,
+    /// Has one that the manager makes.
+    Web,
+}
+
+impl Channel {
+    fn declared(self) -> Value {
+        match self {
+            Self::Sms => sms(NUMBER, "channels"),
+            Self::Web => web(),
+        }
+    }
+
+    /// What a person would give the manager for the same.
+    fn by_hand(self, interface: &str, name: &str) -> Value {
+        let (channel, secrets) = match self {
+            Self::Sms => (
+                json!({ "type": "sms", "phoneNumber": NUMBER, "twilio": { "accountSid": "AC0123456789abcdef0123456789abcdef" } }),
+                json!({ "authToken": "by-hand" }),
+            ),
+            Self::Web => (json!({ "type": "webMessaging", "primaryColor": "#0b5cad" }), json!({})),
+        };
+        json!({ "interfaceId": interface, "displayName": name, "channel": channel, "secrets": secrets })
+    }
+}
+
 /// A connection under a policy, before the event.
 struct Stage {
     scene: Scene,
     account: ManagerAccount,
     row: Row,
+    channel: Channel,
     /// The object at the manager, if there is one.
     id: Option<String>,
+    /// What the outputs hold.
+    jwt_secret: Option<String>,
     /// The plan that waited before.
     plan: Option<Plan>,
 }
@@ -244,7 +291,13 @@ impl Stage {
             scene,
             account,
             row,
+            channel: if event == Event::RotateSecret {
+                Channel::Web
+            } else {
+                Channel::Sms
+            },
             id: None,
+            jwt_secret: None,
             plan: None,
         };
         match event {
@@ -253,6 +306,7 @@ impl Stage {
             Event::SpecChange
             | Event::Replacement
             | Event::ChannelSecret
+            | Event::RotateSecret
             | Event::Drift
             | Event::Missing
             | Event::Deletion
@@ -264,6 +318,9 @@ impl Stage {
                     .assert(expected(row, Event::Missing), Event::Missing, stage.scene.journal.len())
                     .await;
             }
+        }
+        if event == Event::RotateSecret {
+            stage.jwt_secret = stage.handed_out().await;
         }
         stage
     }
@@ -299,7 +356,7 @@ impl Stage {
     }
 
     fn object(&self, adopt: Option<&str>) -> Value {
-        let mut object = connection(NAME, "support", &sms(NUMBER, "channels"));
+        let mut object = connection(NAME, "support", &self.channel.declared());
         object["spec"]["displayName"] = NAME.into();
         object["spec"]["policy"] = self.row.policy();
         object["spec"]["suspend"] = (self.row == Row::Suspended).into();
@@ -320,10 +377,7 @@ impl Stage {
             .unwrap()
             .id
             .unwrap();
-        let channel =
-            json!({ "type": "sms", "phoneNumber": NUMBER, "twilio": { "accountSid": "AC0123456789abcdef0123456789abcdef" } });
-        let spec =
-            json!({ "interfaceId": support, "displayName": name, "channel": channel, "secrets": { "authToken": "by-hand" } });
+        let spec = self.channel.by_hand(&support, name);
         let spec = serde_json::from_value(spec).unwrap();
         self.account.create_connection(&spec).await.unwrap().connection.id
     }
@@ -343,6 +397,7 @@ impl Stage {
                     .await;
             }
             Event::ChannelSecret => scene.apply(channel_secret(scene, "channels")).await,
+            Event::RotateSecret => scene.annotate::<ChannelConnection>(NAME, ROTATE_SECRET, "one").await,
             Event::Drift => {
                 let by_hand = json!({ "displayName": "changed by hand" });
                 let id = self.id.as_ref().unwrap();
@@ -423,6 +478,28 @@ impl Stage {
                 assert_eq!(self.remote().await, [(id, name.to_owned())]);
                 vec![patch]
             }
+            Outcome::Rotated => {
+                let held = scene
+                    .eventually("the outputs hold a new secret", async || {
+                        let held = self.handed_out().await;
+                        if held != self.jwt_secret {
+                            Ok(held)
+                        } else {
+                            Err("the old one")
+                        }
+                    })
+                    .await;
+                scene.ready::<ChannelConnection>(NAME).await;
+                let secret = self.account.jwt_secret(&id).await.unwrap();
+                assert_eq!(held.as_deref(), Some(secret.jwt_secret.expose()));
+                vec![format!("POST /v1/connections/{id}/jwt-secret/rotate")]
+            }
+            Outcome::RotationRefused => {
+                self.stopped("RotationRefused").await;
+                assert_serves(&scene.connections().get(NAME).await.unwrap());
+                assert_eq!(self.handed_out().await, self.jwt_secret);
+                vec![]
+            }
             Outcome::Deleted => {
                 scene.gone::<ChannelConnection>(NAME).await;
                 assert_eq!(self.remote().await, []);
@@ -475,12 +552,20 @@ impl Stage {
             Outcome::Nothing => {
                 let before = self.conditions().await;
                 scene.meanwhile().await;
+                if event == Event::RotateSecret {
+                    assert_eq!(self.handed_out().await, self.jwt_secret);
+                }
                 assert_eq!(self.conditions().await, before);
                 vec![]
             }
             Outcome::OnApproval => panic!("approved by now"),
         };
         assert_eq!(scene.operator_manager_writes(calls), writes);
+    }
+
+    /// The generated secret that the outputs hold.
+    async fn handed_out(&self) -> Option<String> {
+        self.scene.outputs(NAME).await.remove("jwtSecret")
     }
 
     async fn correction_is_on_record(&self) {

@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     future::pending,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use digital_messaging_contract::header;
@@ -222,18 +222,18 @@ fn label_of_object(method: &Method, path: &str) -> Option<String> {
 
 /// `PATCH /v1/connections/…`; none for what is no I/O of the operator: its writes alone say in which epoch they are made.
 fn label_of_remote<B>(request: &Request<B>) -> Option<String> {
-    let id = Regex::new("(if|cn)_[A-Za-z0-9]+").unwrap();
-    let path = id.replace_all(request.uri().path(), "…");
+    static ID: LazyLock<Regex> = LazyLock::new(|| Regex::new("(if|cn)_[A-Za-z0-9]+").unwrap());
+    let path = ID.replace_all(request.uri().path(), "…");
     let is_io = *request.method() != Method::GET && request.headers().contains_key(header::OPERATOR_EPOCH);
     is_io.then(|| format!("{} {path}", request.method()))
 }
 
 /// The label without the round in names such as `web-r7`; none if that is another round than the one that counts.
 fn of_round(label: &str, round: Option<usize>) -> Option<String> {
-    let named = Regex::new("-r([0-9]+)").unwrap();
-    let other = named
+    static NAMED: LazyLock<Regex> = LazyLock::new(|| Regex::new("-r([0-9]+)").unwrap());
+    let other = NAMED
         .captures(label)
         .zip(round)
         .is_some_and(|(named, round)| named[1] != round.to_string());
-    (!other).then(|| named.replace(label, "").into_owned())
+    (!other).then(|| NAMED.replace(label, "").into_owned())
 }
