@@ -6,7 +6,7 @@
 use kube::ResourceExt;
 
 use super::{
-    Context,
+    Context, Subject,
     reason::Reason,
     trouble::{Stop, Trouble},
 };
@@ -31,11 +31,14 @@ pub fn is_untouched(node: &Node, owner: &str, content_hash: &str, context: &Cont
     }
 }
 
-/// Makes the Secret as it is to be.
+/// Makes the Secret of an object as it is to be. An object whose namespace is being deleted has that tried once.
 ///
 /// # Errors
 /// `OutputConflict` if a Secret of the name is someone else's.
-pub async fn publish(made: MadeSecret<'_>, context: &Context) -> Result<(), Stop> {
+pub async fn publish(subject: &Subject, made: MadeSecret<'_>, context: &Context) -> Result<(), Stop> {
+    if context.memory.is_closed(subject) {
+        return Err(Stop::Quiet);
+    }
     let node = made.node.clone();
     let before = context
         .mirror
@@ -53,6 +56,10 @@ pub async fn publish(made: MadeSecret<'_>, context: &Context) -> Result<(), Stop
             Ok(())
         }
         Published::Conflict => Err(conflict(&node).into()),
+        Published::NamespaceEnds => {
+            context.memory.close(subject);
+            Err(Stop::Quiet)
+        }
     }
 }
 

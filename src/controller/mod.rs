@@ -119,6 +119,8 @@ pub struct Memory {
     corrections: Mutex<HashMap<Node, CorrectedDrift>>,
     /// What may be let go when its resource is deleted.
     held: Mutex<HashMap<Node, release::Held>>,
+    /// Objects, by UID, whose namespace is being deleted: it takes nothing new any more, and never will again.
+    closed: Mutex<HashMap<Node, String>>,
 }
 
 /// Credentials that a manager refused.
@@ -140,6 +142,7 @@ impl Memory {
             refused: Mutex::default(),
             corrections: Mutex::default(),
             held: Mutex::default(),
+            closed: Mutex::default(),
         }
     }
 
@@ -219,11 +222,26 @@ impl Memory {
         self.corrections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Remembers that the namespace of an object takes nothing new any more.
+    pub fn close(&self, subject: &Subject) {
+        self.closed().insert(subject.node.clone(), subject.uid.clone());
+    }
+
+    /// Whether the namespace of an object has been seen to take nothing new.
+    pub fn is_closed(&self, subject: &Subject) -> bool {
+        self.closed().get(&subject.node).is_some_and(|uid| *uid == subject.uid)
+    }
+
+    fn closed(&self) -> MutexGuard<'_, HashMap<Node, String>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn held(&self) -> MutexGuard<'_, HashMap<Node, release::Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget(&self, node: &Node) {
+        self.closed().remove(node);
         self.corrections().remove(node);
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forget_stale(node);

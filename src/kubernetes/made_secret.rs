@@ -47,6 +47,8 @@ pub enum Published {
     Done(String),
     /// A Secret of the name is someone else's.
     Conflict,
+    /// The namespace is being deleted, and takes nothing new any more.
+    NamespaceEnds,
 }
 
 /// Whether a Secret belongs to the object with this reference.
@@ -100,6 +102,7 @@ pub async fn publish(kubernetes: &Kubernetes, made: MadeSecret<'_>) -> Result<Pu
                 .write("secrets", "update", api.replace(name, &params, &secret))
                 .await?
         }
+        Err(WriteError::Gone) => return Ok(Published::NamespaceEnds),
         written => written?,
     };
     Ok(Published::Done(written.resource_version().unwrap_or_default()))

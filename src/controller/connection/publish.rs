@@ -115,6 +115,9 @@ async fn keep(
     {
         return Ok(remembered.clone());
     }
+    if context.memory.is_closed(subject) {
+        return Err(Stop::Quiet);
+    }
     let mut outputs = Outputs {
         connection_id: observed.id.to_string(),
         webhook_url: observed.webhook_url.clone(),
@@ -149,7 +152,7 @@ async fn keep(
         goes_with: None,
         kept: false,
     };
-    made::publish(made, context).await?;
+    made::publish(subject, made, context).await?;
     let is_missing = hands_out && outputs.jwt_secret.is_none();
     Ok(OutputsStatus {
         secret_name: node.name.to_string(),

@@ -46,7 +46,7 @@ pub(super) async fn keep(
         goes_with: credential.owner_ref(&()),
         kept: finalizer::is_on(credential),
     };
-    made::publish(made, context).await
+    made::publish(subject, made, context).await
 }
 
 /// Has the proven key, if there is one, stay until it is let go, or no longer. Its value is what it was.

@@ -185,7 +185,6 @@ async fn there_is_no_way_around_the_verb() {
     let loosened = json!({ "spec": { "policy": { "approval": "NotRequired" } } });
     refused(patch::<DigitalMessagingInterface>(&editor, &scene, "support", &loosened).await);
     let default = |approval: &str| json!({ "spec": { "defaults": { "policy": { "approval": approval } } } });
-    scene.patch::<ManagerCredential>("acme", default("Required")).await;
     let rights = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": { "name": own_name("digital-messaging-editor", &scene) },
@@ -193,12 +192,16 @@ async fn there_is_no_way_around_the_verb() {
     });
     scene.apply(rights).await;
     scene
-        .eventually("the policy refuses", async || {
-            match patch::<ManagerCredential>(&editor, &scene, "acme", &default("NotRequired")).await {
-                Err(kube::Error::Api(status)) if status.message.contains("loosen") => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
+        .eventually(
+            "the policy for credentials is in force, which takes its own time",
+            async || {
+                scene.patch::<ManagerCredential>("acme", default("Required")).await;
+                match patch::<ManagerCredential>(&editor, &scene, "acme", &default("NotRequired")).await {
+                    Err(kube::Error::Api(status)) if status.message.contains("loosen") => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
         .await;
     let kept = scene.credentials().get("acme").await.unwrap().spec.default_policy();
     assert_eq!(serde_json::to_value(kept).unwrap()["approval"], "Required");

@@ -457,43 +457,8 @@ impl Stage {
                 assert_eq!(self.remote().await, [(held, NAME.to_owned())]);
                 vec!["POST /v1/connections".to_owned()]
             }
-            Outcome::Changed | Outcome::Corrected => {
-                let patch = format!("PATCH /v1/connections/{id}");
-                scene
-                    .eventually("the change is made", async || {
-                        let writes = scene.operator_manager_writes(calls);
-                        if writes.contains(&patch) {
-                            Ok(())
-                        } else {
-                            Err(format!("{writes:?}"))
-                        }
-                    })
-                    .await;
-                // The note of a call is there before the call is done.
-                if outcome == Outcome::Corrected {
-                    self.correction_is_on_record().await;
-                }
-                scene.ready::<ChannelConnection>(NAME).await;
-                let name = if event == Event::SpecChange { "changed" } else { NAME };
-                assert_eq!(self.remote().await, [(id, name.to_owned())]);
-                vec![patch]
-            }
-            Outcome::Rotated => {
-                let held = scene
-                    .eventually("the outputs hold a new secret", async || {
-                        let held = self.handed_out().await;
-                        if held != self.jwt_secret {
-                            Ok(held)
-                        } else {
-                            Err("the old one")
-                        }
-                    })
-                    .await;
-                scene.ready::<ChannelConnection>(NAME).await;
-                let secret = self.account.jwt_secret(&id).await.unwrap();
-                assert_eq!(held.as_deref(), Some(secret.jwt_secret.expose()));
-                vec![format!("POST /v1/connections/{id}/jwt-secret/rotate")]
-            }
+            Outcome::Changed | Outcome::Corrected => vec![self.changed(outcome, event, calls).await],
+            Outcome::Rotated => vec![self.rotated().await],
             Outcome::RotationRefused => {
                 self.stopped("RotationRefused").await;
                 assert_serves(&scene.connections().get(NAME).await.unwrap());
@@ -561,6 +526,49 @@ impl Stage {
             Outcome::OnApproval => panic!("approved by now"),
         };
         assert_eq!(scene.operator_manager_writes(calls), writes);
+    }
+
+    /// One PATCH, which it returns, and the manager holds what is declared.
+    async fn changed(&self, outcome: Outcome, event: Event, calls: usize) -> String {
+        let (scene, id) = (&self.scene, self.id.clone().unwrap_or_default());
+        let patch = format!("PATCH /v1/connections/{id}");
+        scene
+            .eventually("the change is made", async || {
+                let writes = scene.operator_manager_writes(calls);
+                if writes.contains(&patch) {
+                    Ok(())
+                } else {
+                    Err(format!("{writes:?}"))
+                }
+            })
+            .await;
+        // The note of a call is there before the call is done.
+        if outcome == Outcome::Corrected {
+            self.correction_is_on_record().await;
+        }
+        scene.ready::<ChannelConnection>(NAME).await;
+        let name = if event == Event::SpecChange { "changed" } else { NAME };
+        assert_eq!(self.remote().await, [(id, name.to_owned())]);
+        patch
+    }
+
+    /// One call, which it returns, and the outputs hold the new secret.
+    async fn rotated(&self) -> String {
+        let (scene, id) = (&self.scene, self.id.clone().unwrap_or_default());
+        let held = scene
+            .eventually("the outputs hold a new secret", async || {
+                let held = self.handed_out().await;
+                if held == self.jwt_secret {
+                    Err("the old one")
+                } else {
+                    Ok(held)
+                }
+            })
+            .await;
+        scene.ready::<ChannelConnection>(NAME).await;
+        let secret = self.account.jwt_secret(&id).await.unwrap();
+        assert_eq!(held.as_deref(), Some(secret.jwt_secret.expose()));
+        format!("POST /v1/connections/{id}/jwt-secret/rotate")
     }
 
     /// The generated secret that the outputs hold.
