@@ -148,7 +148,9 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: watch::Sender<
 
 /// Ends when one side closes, or the connection is refused; both sides are closed then.
 async fn serve(client: TcpStream, server: SocketAddr, connection: u64, state: watch::Sender<State>) {
-    let mut refused = state.subscribe();
+    let mut watched = state.subscribe();
+    // What `wait_for` gives locks the state: nothing of it may live on while the rest is dropped.
+    let refused = async { drop(watched.wait_for(|state| state.closes(connection)).await) };
     let carried = async {
         let mut open = state.subscribe();
         open.wait_for(|state| state.lets_through(connection)).await.ok()?;
@@ -162,7 +164,7 @@ async fn serve(client: TcpStream, server: SocketAddr, connection: u64, state: wa
     };
     tokio::select! {
         _ = carried => {}
-        _ = refused.wait_for(|state| state.closes(connection)) => {}
+        () = refused => {}
     }
 }
 
