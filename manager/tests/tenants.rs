@@ -36,7 +36,7 @@ async fn what_one_account_holds_does_not_exist_for_another() {
     let secret = format!("/v1/connections/{connection_id}/jwt-secret");
     theirs.get(&secret).await.problem("not_found");
     theirs
-        .post(&format!("{secret}/rotate"), &json!({}))
+        .post(&format!("{secret}/rotate"), &json!({ "token": "mine" }))
         .await
         .problem("not_found");
     for path in ["/v1/interfaces", "/v1/connections", "/v1/changes?since=0"] {

@@ -1,6 +1,7 @@
 //! A way to a server that can be cut: a TCP proxy on loopback, for tests of what happens when the network fails.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -28,7 +29,7 @@ pub struct Link {
     accepting: JoinHandle<()>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct State {
     mode: Mode,
     /// Connections made so far.
@@ -37,8 +38,8 @@ struct State {
     silent_before: u64,
     /// Connections before this one are closed.
     closed_before: u64,
-    /// Connections on which the client has sent something that does not get through for now.
-    held: usize,
+    /// What the client has sent and does not get through for now, by connection.
+    held: BTreeMap<u64, Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,10 +110,11 @@ impl Link {
         self.state.send_modify(|state| state.mode = Mode::Open);
     }
 
-    /// On how many connections the client has sent something that does not get through for now.
+    /// On how many connections the client has sent something that begins like this, and does not get through for now.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.state.borrow().held
+    pub fn held(&self, beginning: &[u8]) -> usize {
+        let state = self.state.borrow();
+        state.held.values().filter(|sent| sent.starts_with(beginning)).count()
     }
 
     /// A copy of a kubeconfig of this server that goes this way.
@@ -168,7 +170,13 @@ async fn serve(client: TcpStream, server: SocketAddr, connection: u64, state: wa
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, connection: u64, state: &watch::Sender<State>, is_counted: bool) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    connection: u64,
+    state: &watch::Sender<State>,
+    is_from_client: bool,
+) {
     let mut open = state.subscribe();
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -176,7 +184,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, connection: u64,
         let bytes = buffer.get(..read).unwrap_or_default();
         if !open.borrow_and_update().lets_through(connection) {
             // Delivered later.
-            let _held = (is_counted && !bytes.is_empty()).then(|| Held::new(state));
+            let _held = is_from_client.then(|| Held::new(state, connection, bytes));
             if open.wait_for(|state| state.lets_through(connection)).await.is_err() {
                 return;
             }
@@ -190,18 +198,21 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, connection: u64,
     }
 }
 
-/// Counts something as held for as long as it is.
-struct Held<'a>(&'a watch::Sender<State>);
+/// Lists something as held for as long as it is.
+struct Held<'a> {
+    state: &'a watch::Sender<State>,
+    connection: u64,
+}
 
 impl<'a> Held<'a> {
-    fn new(state: &'a watch::Sender<State>) -> Self {
-        state.send_modify(|state| state.held += 1);
-        Self(state)
+    fn new(state: &'a watch::Sender<State>, connection: u64, bytes: &[u8]) -> Self {
+        state.send_modify(|state| drop(state.held.insert(connection, bytes.to_owned())));
+        Self { state, connection }
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|state| state.held -= 1);
+        self.state.send_modify(|state| drop(state.held.remove(&self.connection)));
     }
 }
