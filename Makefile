@@ -68,8 +68,8 @@ deny: $(DENY)
 	@$(DENY) --offline --log-level error check bans licenses sources
 
 $(DENY):
-	@echo 'deny: building cargo-deny $(DENY_VERSION): once, about 3 min on two cores'
-	@CARGO_TARGET_DIR=build/cargo-target $(CARGO) install --locked --root build/cargo cargo-deny@$(DENY_VERSION)
+	@echo "deny: building cargo-deny $(DENY_VERSION): once, about 2 min on two cores"
+	@CARGO_TARGET_DIR=build/cargo-target $(CARGO) install --locked --debug --root build/cargo cargo-deny@$(DENY_VERSION)
 	@rm -rf build/cargo-target
 	@mv build/cargo/bin/cargo-deny $@
 
