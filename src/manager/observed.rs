@@ -31,6 +31,11 @@ pub struct Identity {
 pub struct Cursor(pub(super) u64);
 
 impl Cursor {
+    /// The state of the account in which an object was last changed: both are numbered by the same count.
+    pub fn of(object: &ObservedObject) -> Self {
+        Self(object.revision())
+    }
+
     /// Whether this one is of an earlier state of the account than another.
     pub fn is_before(&self, other: &Self) -> bool {
         self.0 < other.0
@@ -53,6 +58,8 @@ pub enum Observation {
         changes: Vec<ObservedChange>,
         /// Where to go on.
         next: Cursor,
+        /// Whether there are more, which the next look tells at once.
+        more: bool,
     },
     /// The cursor is too old: walk again.
     Expired,

@@ -170,7 +170,7 @@ struct State {
     frozen: Option<Vanished>,
     /// What the manager said when it refused a write because a later term has written.
     superseded: Option<Error>,
-    /// How far the account has been seen.
+    /// How far the account has been seen, by looks and by the answers to writes.
     newest: Option<Cursor>,
     /// Who was turned away and waits to be told that calls are possible again.
     turned_away: HashSet<Requester>,
@@ -179,6 +179,14 @@ struct State {
 impl Shared {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The manager has told of this state of the account.
+    fn reached(&self, cursor: Cursor) {
+        let newest = &mut self.state().newest;
+        if newest.as_ref().is_none_or(|newest| newest.is_before(&cursor)) {
+            *newest = Some(cursor);
+        }
     }
 
     fn manager(&self) -> Arc<dyn Manager> {

@@ -111,6 +111,8 @@ struct Look {
 
 /// `None` if someone did not want to wait for the answer: that says nothing about the account.
 async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Result<Option<Look>, Error> {
+    // Whatever is asked from now on has to know that much.
+    let known = shared.state().newest.clone();
     if cursor.is_none() {
         shared.mirror_mut().begin_walk();
         shared.walks.send_modify(Walks::begin);
@@ -131,7 +133,7 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Resul
     match observed? {
         Observation::Snapshot { objects, next } => {
             let first = !shared.mirror().is_complete();
-            let is_behind = reaches(shared, next.as_ref());
+            let is_behind = next.as_ref().is_some_and(|next| reaches(shared, known.as_ref(), next));
             let (before, seen, after) = {
                 let mut mirror = shared.mirror_mut();
                 if is_behind {
@@ -154,8 +156,16 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Resul
             shared.walks.send_modify(Walks::finish);
             Ok(Some(Look { next, quiet: false }))
         }
-        Observation::Delta { changes, next } => {
-            reaches(shared, Some(&next));
+        Observation::Delta { changes, next, more } => {
+            // A manager that was restored to where the feed was read last has nothing to tell, and has lost what was written since.
+            if !more && known.as_ref().is_some_and(|known| next.is_before(known)) {
+                tracing::info!(account = %shared.account, "the change feed ends before the last write; walking the account again");
+                return Ok(Some(Look {
+                    next: None,
+                    quiet: false,
+                }));
+            }
+            shared.reached(next.clone());
             let (before, seen) = {
                 let mut mirror = shared.mirror_mut();
                 (mirror.len(), mirror.take_changes(changes))
@@ -175,12 +185,14 @@ async fn look(shared: &Shared, cursor: Option<&Cursor>, wait: Duration) -> Resul
     }
 }
 
-/// Remembers how far the account has been seen. Whether that is less than before.
-fn reaches(shared: &Shared, next: Option<&Cursor>) -> bool {
-    let mut state = shared.state();
-    let newest = next.zip(state.newest.as_ref());
-    let is_behind = newest.is_some_and(|(next, newest)| next.is_before(newest));
-    state.newest = next.cloned();
+/// Remembers how far a walk has seen the account. Whether that is less than what was known before.
+fn reaches(shared: &Shared, known: Option<&Cursor>, next: &Cursor) -> bool {
+    let is_behind = known.is_some_and(|known| next.is_before(known));
+    if is_behind {
+        shared.state().newest = Some(next.clone());
+    } else {
+        shared.reached(next.clone());
+    }
     is_behind
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::manager::{
     Manager,
     error::{ClaimedBy, Class, Error, Outage},
-    observed::{ObservedInterface, ObservedObject},
+    observed::{Cursor, ObservedInterface, ObservedObject},
     values::RemoteId,
     write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
 };
@@ -398,6 +398,7 @@ async fn learn(shared: &Shared, manager: &dyn Manager, request: &Request, error:
 }
 
 fn write_through(shared: &Shared, object: ObservedObject) {
+    shared.reached(Cursor::of(&object));
     let touched = shared.mirror_mut().write_through(object);
     shared.listener.touched(&shared.account, &touched);
 }

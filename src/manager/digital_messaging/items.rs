@@ -30,6 +30,7 @@ pub(super) struct Page {
 pub(super) struct Changes {
     pub(super) items: Items,
     pub(super) next: u64,
+    pub(super) more: bool,
 }
 
 /// At most as many items as a page may have. Kept as text: a tree of many small values takes thirty times its room.

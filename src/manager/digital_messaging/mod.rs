@@ -165,6 +165,7 @@ impl DigitalMessaging {
         Ok(Observation::Delta {
             changes,
             next: Cursor(answer.next),
+            more: answer.more,
         })
     }
 

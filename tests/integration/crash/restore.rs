@@ -8,9 +8,14 @@ use digital_messaging_operator::{
     controller::reason::Reason,
 };
 use kube::api::DeleteParams;
-use messaging_manager::{credentials::NewCredential, server::Running};
+use messaging_manager::{
+    credentials::NewCredential,
+    faults::{Fault, Rule},
+    server::Running,
+};
 use sandbox::{Credential, ManagerAccount};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     References,
@@ -160,6 +165,74 @@ async fn a_manager_restored_from_an_old_backup_is_not_filled_with_new_connection
     assert_eq!(writes, [format!("PATCH /v1/connections/{kept}")]);
     scene.finish().await;
     manager.stop().await.unwrap();
+}
+
+/// The feed alone would not tell: it ends where it was read last.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_since_the_feed_was_read_last_is_missed_as_well() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (database, backup) = (folder.path().join("manager.sqlite"), tempfile::tempdir().unwrap());
+    let manager = start(&scene, "127.0.0.1:0", &database).await;
+    let (address, url) = (
+        manager.address().to_string(),
+        manager.url().as_str().trim_end_matches('/').to_owned(),
+    );
+    let (credential, account) = provision(&scene, &manager).await;
+    scene
+        .apply_all([
+            manager_secret("acme", &credential),
+            manager_credential("acme", &url, AuthenticationMethod::Jwt),
+            interface("support", "acme"),
+            connection("kept", "support", &web()),
+        ])
+        .await;
+    scene.all_ready("acme", "support", "kept").await;
+
+    // The call that waits is answered with a change that somebody makes; the next one does not get through.
+    let held = CancellationToken::new();
+    scene
+        .faults
+        .push(Rule::new(Fault::HoldRequest(held.clone())).path_end("/v1/changes").once());
+    let foreign = json!({ "displayName": "By hand", "templateOperator": "other", "baseUrl": "https://acme.example/prweb" });
+    let foreign = serde_json::from_value(foreign).unwrap();
+    account.create_interface(&foreign).await.unwrap();
+    scene
+        .eventually("the feed is held", async || match scene.faults.pending() {
+            0 => Ok(()),
+            _ => Err("it is not"),
+        })
+        .await;
+    copy_all(folder.path(), backup.path());
+    for number in 0..7 {
+        scene.apply(connection(&format!("new-{number}"), "support", &web())).await;
+    }
+    for number in 0..7 {
+        scene.ready::<ChannelConnection>(&format!("new-{number}")).await;
+    }
+
+    manager.stop().await.unwrap();
+    copy_all(backup.path(), folder.path());
+    let calls = scene.journal.len();
+    let manager = start(&scene, &address, &database).await;
+    scene
+        .condition::<ManagerCredential>("acme", "Synced", "False", Reason::ObservationSuspicious.as_str())
+        .await;
+    assert_eq!(scene.manager_writes(calls), Vec::<String>::new());
+    held.cancel();
+    scene.finish().await;
+    manager.stop().await.unwrap();
+}
+
+/// The files of a database, and no others.
+fn copy_all(from: &Path, to: &Path) {
+    for old in fs::read_dir(to).unwrap() {
+        fs::remove_file(old.unwrap().path()).unwrap();
+    }
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 fn with_deletion(mut connection: serde_json::Value) -> serde_json::Value {
