@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the tools named on the command line (all of them without arguments) from the Go modules pinned beside this
-# script into build/tools/. One that was built from the same go.mod, go.sum, Go version and flags is left alone.
+# Builds the tools named on the command line from the Go modules pinned beside this script into build/tools/. Without
+# arguments: those of the first group; with `node`: those of the second. One that was built from the same files, Go
+# version and flags is left alone.
 set -eu
 
 # name            module folder  package                                versioned by          minutes on two cores
@@ -11,21 +12,34 @@ kubectl                  kubernetes  k8s.io/kubernetes/cmd/kubectl              
 kube-controller-manager  kubernetes  k8s.io/kubernetes/cmd/kube-controller-manager  k8s.io/kubernetes  5
 helm                     helm        helm.sh/helm/v4/cmd/helm                       helm.sh/helm/v4    2
 '
+# What one node needs besides.
+node='
+kubelet         kubernetes  k8s.io/kubernetes/cmd/kubelet         k8s.io/kubernetes                       3
+kube-scheduler  kubernetes  k8s.io/kubernetes/cmd/kube-scheduler  k8s.io/kubernetes                       1
+kube-proxy      kubernetes  k8s.io/kubernetes/cmd/kube-proxy      k8s.io/kubernetes                       1
+coredns         coredns     .                                     github.com/coredns/coredns              2
+bridge          cni         github.com/containernetworking/plugins/plugins/main/bridge      github.com/containernetworking/plugins  1
+loopback        cni         github.com/containernetworking/plugins/plugins/main/loopback    github.com/containernetworking/plugins  1
+host-local      cni         github.com/containernetworking/plugins/plugins/ipam/host-local  github.com/containernetworking/plugins  1
+pause           pause       .                                     digitalmessaging.io/tools/pause         1
+'
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=$here/../build/tools
 say() { printf 'tools: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
-wanted=${*:-$(printf %s "$table" | awk '{ print $1 }')}
+wanted=$*
+[ "$wanted" != node ] || { wanted= table=$node; }
+wanted=${wanted:-$(printf %s "$table" | awk '{ print $1 }')}
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
     lacking=
     for name in $wanted; do
         if [ -x "$KUBEBUILDER_ASSETS/$name" ]; then continue; fi
         # The folders that people have usually lack these.
         case $name in
-            kube-controller-manager | helm) lacking="$lacking $name" ;;
-            *) fail "KUBEBUILDER_ASSETS is $KUBEBUILDER_ASSETS, but $name is not there" ;;
+            etcd | kube-apiserver | kubectl) fail "KUBEBUILDER_ASSETS is $KUBEBUILDER_ASSETS, but $name is not there" ;;
+            *) lacking="$lacking $name" ;;
         esac
     done
     say "using those in KUBEBUILDER_ASSETS ($KUBEBUILDER_ASSETS)"
@@ -51,7 +65,7 @@ build() { # name, module folder, package, versioning module or "-", minutes
         flags="$flags -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
     fi
     stamp=$out/stamps/$name
-    { go version; echo "$package $flags"; cat "$module/go.mod" "$module/go.sum"; } >"$stamp.new"
+    { go version; echo "$package $flags"; cat "$module/go.mod" "$module/go.sum"; cat "$module"/*.go 2>/dev/null || :; } >"$stamp.new"
     if [ -x "$out/$name" ] && cmp -s "$stamp" "$stamp.new"; then
         rm "$stamp.new"
         return

@@ -9,28 +9,38 @@ use std::{
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-/// The key that signs service account tokens, the server's certificate and those of its clients, in one folder.
-#[derive(Debug)]
-pub(crate) struct Certificates {
-    pub(crate) authority: PathBuf,
-    pub(crate) server: PathBuf,
-    pub(crate) server_key: PathBuf,
-    pub(crate) service_account_key: PathBuf,
-    pub(crate) service_account_public_key: PathBuf,
-    pub(crate) administrator: Identity,
-    pub(crate) controllers: Identity,
-    pub(crate) authority_pem: String,
+/// What an API server reads, in one folder, and the authority that vouches for it and for its clients.
+pub struct Certificates {
+    /// The authority's certificate, `authority.crt`.
+    pub authority: PathBuf,
+    /// The API server's certificate, `server.crt`.
+    pub server: PathBuf,
+    /// Its key, `server.key`.
+    pub server_key: PathBuf,
+    /// The key that signs service account tokens, `service-account.key`.
+    pub service_account_key: PathBuf,
+    /// The key that verifies them, `service-account.pub`.
+    pub service_account_public_key: PathBuf,
+    /// The authority's certificate, PEM.
+    pub authority_pem: String,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// A client certificate with its key, both PEM.
 #[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 impl Certificates {
-    pub(crate) fn issue(folder: &Path) -> Result<Self> {
+    /// Issues them into a new folder, the server's for these names and addresses.
+    ///
+    /// # Errors
+    /// When the folder exists already, or a name is none.
+    pub fn issue(folder: &Path, server_names: &[&str]) -> Result<Self> {
         fs::create_dir(folder).with_context(|| format!("create {}", folder.display()))?;
 
         let mut authority = CertificateParams::default();
@@ -41,30 +51,9 @@ impl Certificates {
         let authority_pem = authority.self_signed(&authority_key)?.pem();
         let issuer = Issuer::new(authority, authority_key);
 
-        let mut server = CertificateParams::new(vec![
-            "localhost".to_owned(),
-            "kubernetes".to_owned(),
-            "kubernetes.default.svc".to_owned(),
-            "127.0.0.1".to_owned(),
-        ])?;
+        let mut server = CertificateParams::new(server_names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         let server = sign(server, ExtendedKeyUsagePurpose::ServerAuth, &issuer)?;
-
-        let mut administrator = CertificateParams::default();
-        administrator
-            .distinguished_name
-            .push(DnType::CommonName, "sandbox-administrator");
-        administrator
-            .distinguished_name
-            .push(DnType::OrganizationName, "system:masters");
-        let administrator = sign(administrator, ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
-
-        // The API server has a role for this name.
-        let mut controllers = CertificateParams::default();
-        controllers
-            .distinguished_name
-            .push(DnType::CommonName, "system:kube-controller-manager");
-        let controllers = sign(controllers, ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
 
         let service_account_key = KeyPair::generate()?;
         let write = |name: &str, text: &str| write_private(&folder.join(name), text);
@@ -74,10 +63,22 @@ impl Certificates {
             server_key: write("server.key", &server.key)?,
             service_account_key: write("service-account.key", &service_account_key.serialize_pem())?,
             service_account_public_key: write("service-account.pub", &service_account_key.public_key_pem())?,
-            administrator,
-            controllers,
             authority_pem,
+            issuer,
         })
+    }
+
+    /// Issues a certificate for a client, with the user name and group that the API server reads from it.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity> {
+        let mut client = CertificateParams::default();
+        client.distinguished_name.push(DnType::CommonName, user);
+        if let Some(group) = group {
+            client.distinguished_name.push(DnType::OrganizationName, group);
+        }
+        sign(client, ExtendedKeyUsagePurpose::ClientAuth, &self.issuer)
     }
 }
 

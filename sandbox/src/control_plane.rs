@@ -41,6 +41,9 @@ pub const CONTROL_PLANE_VARIABLE: &str = "SANDBOX_CONTROL_PLANE";
 /// On two busy cores the start takes up to 20 s; alone about 4 s.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
+/// What clients call the API server.
+const SERVER_NAMES: [&str; 4] = ["localhost", "kubernetes", "kubernetes.default.svc", "127.0.0.1"];
+
 const FIELD_MANAGER: &str = "sandbox";
 
 const AUDIT_POLICY: &str = "\
@@ -84,7 +87,7 @@ impl ControlPlane {
     /// When a component is missing or does not become ready; the message has the end of their logs.
     pub async fn start() -> Result<Self> {
         let run = Run::new()?;
-        let certificates = Certificates::issue(&run.folder().join("certificates"))?;
+        let certificates = Certificates::issue(&run.folder().join("certificates"), &SERVER_NAMES)?;
         Self::start_in(&run, &certificates).await
     }
 
@@ -94,12 +97,14 @@ impl ControlPlane {
     /// When a component is missing or does not do its work; the message has the end of its log.
     pub async fn start_with_controllers() -> Result<Self> {
         let run = Run::new()?;
-        let certificates = Certificates::issue(&run.folder().join("certificates"))?;
+        let certificates = Certificates::issue(&run.folder().join("certificates"), &SERVER_NAMES)?;
         let mut control_plane = Self::start_in(&run, &certificates).await?;
         let kubeconfig = run.folder().join("controllers.kubeconfig");
-        control_plane
-            .server
-            .write_for_identity(&kubeconfig, "controllers", &certificates.controllers)?;
+        control_plane.server.write_for_identity(
+            &kubeconfig,
+            "controllers",
+            &certificates.client("system:kube-controller-manager", None)?,
+        )?;
         let controllers = Controllers::start(&run, &kubeconfig)?;
         controllers.wait_until_working(&control_plane).await?;
         control_plane.controllers = Some(controllers);
@@ -130,7 +135,7 @@ impl ControlPlane {
             kubeconfig: server.write_for_identity(
                 &run.folder().join("administrator.kubeconfig"),
                 "administrator",
-                &certificates.administrator,
+                &certificates.client("sandbox-administrator", Some("system:masters"))?,
             )?,
             audit_log: run.folder().join("audit.log"),
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     manifests::Manifests,
-    reference_manager::{ManagerAccount, ReferenceManager},
+    reference_manager::{ManagerAccount, OpensAccounts},
 };
 
 const DISPLAY_NAME_BEFORE_ADOPTION: &str = "Made by hand";
@@ -29,7 +29,7 @@ impl Example {
     ///
     /// # Errors
     /// When the example cannot be read, or has parts that do not fit together.
-    pub async fn prepare(path: &Path, namespace: &str, manager: &ReferenceManager) -> Result<Self> {
+    pub async fn prepare(path: &Path, namespace: &str, manager: &impl OpensAccounts) -> Result<Self> {
         let mut manifests = Manifests::read(path)?.in_namespace(namespace);
         let mut accounts = Vec::new();
         let credentials: Vec<_> = of_kind(&manifests, "ManagerCredential").map(DynamicObject::clone).collect();
@@ -45,7 +45,7 @@ impl Example {
 async fn open_account(
     manifests: &mut Manifests,
     credential: &DynamicObject,
-    manager: &ReferenceManager,
+    manager: &impl OpensAccounts,
 ) -> Result<ManagerAccount> {
     let name = credential.name_any();
     let method = match text(&credential.data, "/spec/authentication/method") {

@@ -14,9 +14,11 @@ use crate::certificates::{Identity, write_private};
 
 /// Where an API server is and which authority vouches for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Server {
-    pub(crate) url: String,
-    pub(crate) authority_pem: String,
+pub struct Server {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// The authority's certificate, PEM.
+    pub authority_pem: String,
 }
 
 impl Server {
@@ -36,7 +38,11 @@ impl Server {
         })
     }
 
-    pub(crate) fn write_for_identity(&self, path: &Path, user: &str, identity: &Identity) -> Result<PathBuf> {
+    /// Writes a kubeconfig for a client certificate, readable by this user only.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_for_identity(&self, path: &Path, user: &str, identity: &Identity) -> Result<PathBuf> {
         let credentials = json!({
             "client-certificate-data": STANDARD.encode(&identity.certificate),
             "client-key-data": STANDARD.encode(&identity.key),

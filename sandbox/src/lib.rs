@@ -37,6 +37,7 @@ mod shared;
 mod waiting;
 
 pub use audit::{AuditLog, AuditMark, Request};
+pub use certificates::{Certificates, Identity};
 pub use control_plane::{CONTROL_PLANE_VARIABLE, ControlPlane, service_account_user};
 pub use example::Example;
 pub use link::Link;
@@ -44,7 +45,7 @@ pub use manifests::{Manifests, api_for};
 pub use operator::{Operator, grant_operator_rights};
 pub use port::free_port;
 pub use process::{Launch, Process, Signal};
-pub use reference_manager::{Credential, ManagerAccount, ReferenceManager, Refusal};
+pub use reference_manager::{Credential, ManagerAccount, OpensAccounts, ReferenceManager, Refusal};
 pub use run::{LOGS_VARIABLE, Run};
 pub use shared::shared;
 pub use waiting::{Condition, wait_for, wait_for_condition, wait_for_object};

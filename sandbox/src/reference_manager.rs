@@ -200,6 +200,38 @@ impl ReferenceManager {
     }
 }
 
+/// A manager at which accounts can be opened.
+pub trait OpensAccounts {
+    /// Its address for clients, without a slash at the end.
+    fn url(&self) -> &str;
+
+    /// Makes a Manager ID and its Manager Key, as the manager's administrator would.
+    ///
+    /// # Errors
+    /// When the manager refuses.
+    fn create_credential(&self, method: AuthenticationMethod) -> Result<Credential>;
+
+    /// The manager as a client with this credential sees it.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    fn account(&self, credential: &Credential) -> Result<ManagerAccount>;
+}
+
+impl OpensAccounts for ReferenceManager {
+    fn url(&self) -> &str {
+        Self::url(self)
+    }
+
+    fn create_credential(&self, method: AuthenticationMethod) -> Result<Credential> {
+        Self::create_credential(self, method)
+    }
+
+    fn account(&self, credential: &Credential) -> Result<ManagerAccount> {
+        Self::account(self, credential)
+    }
+}
+
 /// One account at a manager, over HTTP with signed requests and nothing of the operator's own code.
 #[derive(Debug)]
 pub struct ManagerAccount {
@@ -215,11 +247,17 @@ impl ManagerAccount {
     /// When no HTTP client can be made.
     pub fn new(url: &str, credential: Credential) -> Result<Self> {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
-        Ok(Self {
+        Ok(Self::with_client(client, url, credential))
+    }
+
+    /// The same with a client that knows more: an authority to trust, or where a name is found.
+    #[must_use]
+    pub fn with_client(client: Client, url: &str, credential: Credential) -> Self {
+        Self {
             client,
             url: url.to_owned(),
             credential,
-        })
+        }
     }
 
     /// The credential that it is opened with.

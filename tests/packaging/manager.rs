@@ -92,3 +92,21 @@ fn it_has_no_way_to_the_kubernetes_api() {
     assert_eq!(pod["automountServiceAccountToken"], false);
     assert_eq!(pod["serviceAccountName"], Value::Null);
 }
+
+#[test]
+fn it_runs_from_the_operators_image_unless_told_otherwise() {
+    let container = |manager: &Value| {
+        let mut values = json!({ "image": { "repository": "registry.example/operator", "tag": "1" }, "manager": manager });
+        values["manager"]["enabled"] = true.into();
+        render(&values).one("StatefulSet")["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    let own = container(&json!({}));
+    assert_eq!(own["image"], "registry.example/operator:1");
+    assert_eq!(
+        own["command"],
+        json!(["messaging-manager"]),
+        "the entry point is the operator"
+    );
+    let other = container(&json!({ "image": { "repository": "registry.example/manager", "tag": "2" } }));
+    assert_eq!(other["image"], "registry.example/manager:2");
+}

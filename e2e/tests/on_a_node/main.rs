@@ -1,0 +1,12 @@
+//! The operator as people install it: pods of its own image on a real kubelet, installed by real Helm.
+//!
+//! Each test has an installation in a namespace of its own, on the one node that `make e2e` starts. They run one after
+//! the other, because some break what all need.
+
+mod faults;
+mod image;
+mod install;
+mod installation;
+mod life;
+mod replicas;
+mod uninstall;

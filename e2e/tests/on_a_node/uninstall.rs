@@ -1,0 +1,114 @@
+//! The end of an installation: in the right order, in the wrong one, and with its namespace.
+
+use sandbox::{
+    ManagerAccount, OpensAccounts,
+    packaging::{CHART, RELEASE},
+    wait_for,
+};
+use serde_json::json;
+
+use crate::installation::{DEADLINE, Installation};
+
+/// The smallest example, of which nothing may stay at the manager.
+async fn deletable(installation: &Installation) -> ManagerAccount {
+    let account = installation.minimal().await;
+    for resource in ["chconn/acme-web", "dmi/acme-support"] {
+        installation.kubectl_here(&format!(
+            r#"patch {resource} --type merge --patch {{"spec":{{"policy":{{"deletion":"Delete"}}}}}}"#
+        ));
+        wait_for("the operator to know of it", DEADLINE, async || {
+            let finalizers = installation.kubectl_here(&format!("get {resource} -o jsonpath={{.metadata.finalizers}}"));
+            if finalizers.is_empty() { Err("no finalizer") } else { Ok(()) }
+        })
+        .await
+        .unwrap();
+    }
+    account
+}
+
+async fn wait_until_empty(account: &ManagerAccount) {
+    wait_for("nothing to be left at the manager", DEADLINE, async || {
+        let (interfaces, connections) = (account.interfaces().await?.len(), account.connections().await?.len());
+        anyhow::ensure!(
+            interfaces + connections == 0,
+            "{interfaces} interfaces, {connections} connections"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the node of `make e2e`"]
+async fn in_the_right_order_nothing_is_left() {
+    let installation = Installation::new("right-order", &json!({})).await;
+    let account = deletable(&installation).await;
+    installation.kubectl_here("delete chconn,dmi,mgrcred --all --timeout=1m");
+    wait_until_empty(&account).await;
+    let namespace = &installation.namespace;
+    installation.helm(&format!("uninstall {RELEASE} --namespace {namespace} --wait"), &json!({}));
+    let left = installation.kubectl_here("get deployments,statefulsets,services,roles,rolebindings -o name");
+    assert_eq!(left, "");
+    // What docs/install.md says stays.
+    let secrets = installation.kubectl_here("get secrets -o name");
+    assert!(secrets.contains(&format!("{RELEASE}-installation")), "{secrets}");
+    assert!(
+        installation
+            .kubectl("get crds -o name")
+            .contains("channelconnections.digitalmessaging.io")
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the node of `make e2e`"]
+async fn after_the_wrong_order_an_operator_put_back_finishes_the_work() {
+    let installation = Installation::new("wrong-order", &json!({})).await;
+    let account = deletable(&installation).await;
+    let namespace = &installation.namespace;
+    installation.helm(&format!("uninstall {RELEASE} --namespace {namespace} --wait"), &json!({}));
+    installation.kubectl_here("delete chconn,dmi,mgrcred --all --wait=false");
+    let waiting = installation.kubectl_here("get chconn,dmi -o name");
+    assert_eq!(
+        waiting.lines().count(),
+        2,
+        "what is to be deleted at the manager waits: {waiting}"
+    );
+
+    installation.install(CHART, &json!({}));
+    // The manager came back with its volume, at another address.
+    let account = installation.account(account.credential()).unwrap();
+    wait_until_empty(&account).await;
+    wait_for("the resources to go", DEADLINE, async || {
+        match installation.kubectl_here("get chconn,dmi,mgrcred -o name") {
+            left if left.is_empty() => Ok(()),
+            left => Err(left),
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the node of `make e2e`"]
+async fn a_namespace_that_is_deleted_takes_its_resources_at_the_manager_along() {
+    // The manager has to be there to the end, so the resources are in another namespace.
+    let installation = Installation::new("landlord", &json!({ "watchNamespaces": [] })).await;
+    let tenant = "tenant";
+    installation.kubectl(&format!("create namespace {tenant}"));
+    let mut example = installation.example("minimal").await;
+    example.manifests = example.manifests.in_namespace(tenant);
+    for object in example.manifests.objects_mut() {
+        let kind = object.types.as_ref().unwrap().kind.clone();
+        if ["DigitalMessagingInterface", "ChannelConnection"].contains(&kind.as_str()) {
+            object.data["spec"]["policy"] = json!({ "deletion": "Delete" });
+        }
+    }
+    example.manifests.apply(&installation.client).await.unwrap();
+    installation.wait_until_ready(&example.manifests).await;
+    let account = &example.accounts[0];
+    assert_eq!(account.connections().await.unwrap().len(), 1);
+
+    installation.kubectl(&format!("delete namespace {tenant} --timeout=2m"));
+    wait_until_empty(account).await;
+}

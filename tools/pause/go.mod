@@ -1,0 +1,3 @@
+module digitalmessaging.io/tools/pause
+
+go 1.26.0
