@@ -100,12 +100,12 @@ keep kube-apiserver "$tools/kube-apiserver" --etcd-servers=http://127.0.0.1:2379
     --audit-policy-file="$folder/audit-policy.yaml" --audit-log-path="$folder/audit.log" --audit-log-mode=blocking \
     --audit-log-maxsize=0
 
-wait_for containerd 30 ctr --address /run/containerd/containerd.sock version
+wait_for containerd 120 ctr --address /run/containerd/containerd.sock version
 for image in "$folder"/images/*.tar; do
     ctr --address /run/containerd/containerd.sock --namespace k8s.io images import "$image" >>"$log/images.log" 2>&1
 done
 # shellcheck disable=SC2086 # words
-wait_for kube-apiserver 60 $kubectl get --raw /readyz
+wait_for kube-apiserver 120 $kubectl get --raw /readyz
 
 keep kube-controller-manager "$tools/kube-controller-manager" --kubeconfig="$folder/controllers.kubeconfig" \
     --leader-elect=false --use-service-account-credentials=true --secure-port=0 --profiling=false \
@@ -119,8 +119,8 @@ keep coredns "$tools/coredns" -conf "$folder/Corefile"
 
 # shellcheck disable=SC2086 # words
 {
-    wait_for 'the node' 60 $kubectl wait --for=condition=Ready "node/$NODE_NAME" --timeout=0s
-    wait_for 'the default service account' 30 $kubectl get serviceaccount default
+    wait_for 'the node' 120 $kubectl wait --for=condition=Ready "node/$NODE_NAME" --timeout=0s
+    wait_for 'the default service account' 120 $kubectl get serviceaccount default
 }
 touch "$folder/started"
 # Bash collects what ends, as the first process must.

@@ -2,7 +2,7 @@
 //!
 //! All of it lives in network, mount, process, host name and IPC namespaces of its own, under one process (`init.sh`).
 //! When that ends, the kernel ends the rest, and nothing of the machine's own links, firewall, mounts and settings was
-//! touched. Only empty control groups remain, which [`Node::stop`] and the next start take away.
+//! touched. Only empty control groups remain, which [`Node::stop`] takes away.
 //!
 //! Whoever talks to it must be in its network: [`Node::network`].
 
@@ -28,7 +28,7 @@ use configuration::{ADDRESS, API_SERVICE, PAUSE_IMAGE};
 
 /// Beginning of the name of the node's folder.
 pub(crate) const FOLDER: &str = "one-node";
-const START_DEADLINE: Duration = Duration::from_secs(120);
+const START_DEADLINE: Duration = Duration::from_mins(4);
 
 /// A running node.
 #[derive(Debug)]
@@ -39,12 +39,19 @@ pub struct Node {
 }
 
 impl Node {
+    /// Takes away what a node leaves whose end nobody could wait for: empty control groups.
+    ///
+    /// # Errors
+    /// When they are not empty, because a node runs.
+    pub fn clear_after_a_kill() -> Result<()> {
+        remove_control_groups()
+    }
+
     /// Starts a node that has these images, and waits until it takes pods.
     ///
     /// # Errors
     /// When a component is missing or does not come up; the message has the end of the logs.
     pub async fn start(images: &[PathBuf]) -> Result<Self> {
-        remove_control_groups()?;
         let run = Run::new()?;
         let folder = run.subfolder(FOLDER)?;
         let tools = program::tools()?;
