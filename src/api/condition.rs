@@ -115,6 +115,9 @@ pub trait HasConditions {
     /// The conditions, to replace them.
     fn conditions_mut(&mut self) -> &mut Vec<Condition>;
 
+    /// Remembers which version of the spec the status speaks of.
+    fn set_observed_generation(&mut self, generation: i64);
+
     /// The condition of a type.
     fn condition(&self, type_: ConditionType) -> Option<&Condition> {
         self.conditions().iter().find(|condition| condition.type_ == type_)

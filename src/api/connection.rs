@@ -196,6 +196,11 @@ pub struct ChannelConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
     #[schemars(length(max = 256))]
     pub last_handled_rotation: Option<String>,
+    /// The `metadata.generation` that was looked at last, as tools want it that follow kstatus. Lower than the object's: that
+    /// version was not looked at yet; -1: none ever was.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::member")]
+    #[schemars(range(min = -1))]
+    pub observed_generation: Option<i64>,
     /// What holds at present: `Ready`, `Synced`, and `Drifted`, `Reconciling` or `Stalled` while they apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(length(max = 16))]
@@ -210,6 +215,10 @@ impl HasConditions for ChannelConnectionStatus {
 
     fn conditions_mut(&mut self) -> &mut Vec<Condition> {
         &mut self.conditions
+    }
+
+    fn set_observed_generation(&mut self, generation: i64) {
+        self.observed_generation = Some(generation);
     }
 
     fn plan(&self) -> Option<&Plan> {

@@ -86,7 +86,7 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Resu
     conditions.extend([ours("Ready", "False"), ours("Synced", "False"), ours("Stalled", "True")]);
     let patch = Patch::Merge(json!({
         "metadata": { "resourceVersion": object.metadata.resource_version },
-        "status": { "conditions": conditions },
+        "status": { "observedGeneration": generation, "conditions": conditions },
     }));
     let params = PatchParams::default();
     let write = api.patch_status(&node.name, &params, &patch);

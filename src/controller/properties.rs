@@ -18,6 +18,8 @@ enum Outcome {
     /// It serves, but something is not as declared.
     Serves(Reason),
     NotReady(Reason),
+    /// It is as declared, and does not serve all the same.
+    Held(Reason),
     /// It was stopped on the way.
     Stopped(Reason),
     Suspended,
@@ -45,6 +47,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         3 => Just(Outcome::Done),
         2 => trouble().prop_map(Outcome::Serves),
         2 => trouble().prop_map(Outcome::NotReady),
+        1 => select(vec![Reason::AwaitingAuthorization, Reason::ChannelFailed]).prop_map(Outcome::Held),
         4 => trouble().prop_map(Outcome::Stopped),
         1 => Just(Outcome::Suspended),
     ]
@@ -63,6 +66,7 @@ fn take(status: &mut ChannelConnectionStatus, outcome: &Outcome, generation: i64
             let readiness = Readiness::NotReady(*reason, "text".to_owned());
             set_conditions(status, generation, readiness, Some(&Trouble::new(*reason, "text")));
         }
+        Outcome::Held(reason) => set_conditions(status, generation, Readiness::NotReady(*reason, "text".to_owned()), None),
         Outcome::Stopped(reason) => {
             let trouble = Trouble::new(*reason, "text");
             set_conditions(status, generation, readiness_after(&trouble), Some(&trouble));
@@ -117,6 +121,7 @@ proptest! {
             generation += i64::from(*changed);
             let before = status.clone();
             take(&mut status, outcome, generation);
+            prop_assert_eq!(status.observed_generation, Some(generation));
             let holds = |kind| status.condition(kind).is_some_and(|it| it.status == ConditionStatus::True);
             let is_there = |kind| status.condition(kind).is_some();
 
@@ -126,12 +131,16 @@ proptest! {
             if !matches!(outcome, Outcome::Suspended) {
                 prop_assert!(!is_there(ConditionType::Reconciling) || holds(ConditionType::Reconciling), "abnormal, and absent otherwise");
                 let synced = status.condition(ConditionType::Synced).unwrap();
-                prop_assert_eq!(synced.status == ConditionStatus::True, matches!(outcome, Outcome::Done));
+                prop_assert_eq!(synced.status == ConditionStatus::True, matches!(outcome, Outcome::Done | Outcome::Held(_)));
                 prop_assert_eq!(synced.observed_generation, Some(generation));
                 // One cause, told by all.
+                let cause = match outcome {
+                    Outcome::Held(_) => status.condition(ConditionType::Ready).unwrap(),
+                    _ => synced,
+                };
                 for kind in [ConditionType::Reconciling, ConditionType::Stalled] {
                     if let Some(abnormal) = status.condition(kind) {
-                        prop_assert_eq!((&abnormal.reason, &abnormal.message), (&synced.reason, &synced.message));
+                        prop_assert_eq!((&abnormal.reason, &abnormal.message), (&cause.reason, &cause.message));
                     }
                 }
             }
@@ -194,7 +203,7 @@ proptest! {
         let serves = status.condition(ConditionType::Ready).is_some_and(|it| it.status == ConditionStatus::True);
         let expected = match &last {
             Outcome::Done => Kstatus::Current,
-            Outcome::Serves(reason) | Outcome::NotReady(reason) | Outcome::Stopped(reason) => match reason.gravity() {
+            Outcome::Serves(reason) | Outcome::NotReady(reason) | Outcome::Held(reason) | Outcome::Stopped(reason) => match reason.gravity() {
                 Gravity::Stalled => Kstatus::Failed,
                 Gravity::Fine if serves => Kstatus::Current,
                 Gravity::Fine | Gravity::Waiting => Kstatus::InProgress,

@@ -30,6 +30,13 @@ pub enum Readiness {
 
 /// Sets the conditions that all kinds have.
 pub fn set_conditions(status: &mut impl HasConditions, generation: i64, readiness: Readiness, trouble: Option<&Trouble>) {
+    status.set_observed_generation(generation);
+    // What is as declared and does not serve all the same, waits for somebody, too.
+    let cause = match (trouble, &readiness) {
+        (Some(trouble), _) => Some((trouble.reason, trouble.message.clone())),
+        (None, Readiness::NotReady(reason, message)) => Some((*reason, message.clone())),
+        (None, _) => None,
+    };
     let mut setter = Setter { status, generation };
     match readiness {
         Readiness::Ready => setter.set(ConditionType::Ready, true, Reason::Ready, ""),
@@ -46,33 +53,24 @@ pub fn set_conditions(status: &mut impl HasConditions, generation: i64, readines
         }
     }
     match trouble {
-        None => {
-            setter.set(ConditionType::Synced, true, Reason::Synced, "");
-            setter.clear(ConditionType::Reconciling);
-            setter.clear(ConditionType::Stalled);
-        }
-        Some(Trouble { reason, message, .. }) => {
-            setter.set(ConditionType::Synced, false, *reason, message);
-            match reason.gravity() {
-                Gravity::Fine => {
-                    setter.clear(ConditionType::Reconciling);
-                    setter.clear(ConditionType::Stalled);
-                }
-                Gravity::Waiting => {
-                    setter.set(ConditionType::Reconciling, true, *reason, message);
-                    setter.clear(ConditionType::Stalled);
-                }
-                Gravity::Stalled => {
-                    setter.clear(ConditionType::Reconciling);
-                    setter.set(ConditionType::Stalled, true, *reason, message);
-                }
-            }
+        None => setter.set(ConditionType::Synced, true, Reason::Synced, ""),
+        Some(Trouble { reason, message, .. }) => setter.set(ConditionType::Synced, false, *reason, message),
+    }
+    let abnormal = |gravity| cause.as_ref().filter(|(reason, _)| reason.gravity() == gravity);
+    for (kind, gravity) in [
+        (ConditionType::Reconciling, Gravity::Waiting),
+        (ConditionType::Stalled, Gravity::Stalled),
+    ] {
+        match abnormal(gravity) {
+            Some((reason, message)) => setter.set(kind, true, *reason, message),
+            None => setter.clear(kind),
         }
     }
 }
 
 /// Says that nothing is changed because of `spec.suspend`, and leaves everything else as it is.
 pub fn set_suspended(status: &mut impl HasConditions, generation: i64) {
+    status.set_observed_generation(generation);
     let mut setter = Setter { status, generation };
     setter.set(
         ConditionType::Reconciling,

@@ -58,7 +58,7 @@ pub(super) fn page() -> String {
     let mut page = String::from(
         "# Conditions and reasons\n\n\
          Every resource reports in `status.conditions`, in the form that `kubectl wait` and kstatus know. `observedGeneration` tells \
-         which version of the spec a condition speaks of. Messages are for people and never contain a secret.\n\n\
+         which version of the spec a condition speaks of, and `status.observedGeneration` which one was looked at last: -1 until the first look. Messages are for people and never contain a secret.\n\n\
          ## Conditions\n\n\
          | Type | On | `True` | `False` |\n|---|---|---|---|\n",
     );

@@ -26,7 +26,7 @@ pub(super) async fn report(
     let mut status = interface.status.clone().unwrap_or_default();
     let next = match outcome {
         Err(Stop::Stale) => return Next::Stale,
-        Err(Stop::Quiet) if interface.status.is_none() => return Next::Wait,
+        Err(Stop::Quiet) if status.conditions.is_empty() => return Next::Wait,
         Err(Stop::Quiet) => Next::Wait,
         Err(Stop::Trouble(trouble)) => {
             holding::report_trouble(&mut status, subject, &trouble);

@@ -124,6 +124,7 @@ async fn a_status_with_everything_in_it_is_kept() {
             cause: Some(text()),
         }),
         last_handled_retry: Some(text()),
+        observed_generation: Some(-1),
         conditions: all_conditions(),
     };
     assert_kept::<ManagerCredential>(&client, &namespace, "acme-manager", status).await;
@@ -139,6 +140,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         last_drift: Some(corrected()),
         last_applied: Some(last_applied()),
         last_handled_retry: Some(text()),
+        observed_generation: Some(-1),
         last_approved_plan: Some("a".repeat(32)),
         conditions: all_conditions(),
     };
@@ -172,6 +174,7 @@ async fn a_status_with_everything_in_it_is_kept() {
         last_drift: Some(corrected()),
         last_applied: Some(last_applied()),
         last_handled_retry: Some(text()),
+        observed_generation: Some(-1),
         last_approved_plan: Some("a".repeat(32)),
         last_handled_rotation: Some(text()),
         conditions: all_conditions(),
