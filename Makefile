@@ -15,11 +15,17 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/$(PROFILE)
 DENY_VERSION := 0.20.2
 DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
+# An older Kubernetes to test on, such as 1.33: one for which tools/ has a module.
+KUBERNETES ?=
+ifneq ($(KUBERNETES),)
+export KUBEBUILDER_ASSETS := $(CURDIR)/build/kubernetes-$(KUBERNETES)
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e e2e-on-a-node soak image image-folder programs tools generate manifests figures fmt lint deny clean
+.PHONY: help demo test older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Start everything, apply the examples, show what came of it (ARGS=--exit to leave when all is Ready)
 	@tools/build.sh etcd kube-apiserver kubectl
@@ -27,7 +33,7 @@ demo: ## Start everything, apply the examples, show what came of it (ARGS=--exit
 	@$(CARGO) build --workspace --bins
 	@$(SANDBOX) demo $(ARGS)
 
-test: tools lint deny ## Check formatting, lints, dependencies and generated files; run all tests on a real API server
+test: $(if $(KUBERNETES),older-kubernetes) tools lint deny ## Check formatting, lints, dependencies and generated files; run all tests on a real API server (KUBERNETES=1.33 for an older one)
 	@echo 'test: compiling the tests (some minutes the first time)'
 	@$(CARGO) test --workspace --no-run
 	@RUST_TEST_THREADS=$(TEST_THREADS) $(SANDBOX) exec -- $(CARGO) test --workspace
@@ -46,6 +52,21 @@ e2e-on-a-node: tools
 	@$(BUILT)/e2e --image build/image.tar \
 		$(CARGO) test --workspace --test on_a_node -- --ignored --test-threads=1 $(ARGS)
 	@echo 'e2e: all passed'
+
+older-kubernetes:
+	@env -u KUBEBUILDER_ASSETS tools/build.sh etcd kubectl kube-apiserver-$(KUBERNETES) kube-controller-manager-$(KUBERNETES)
+	@mkdir -p $(KUBEBUILDER_ASSETS)
+	@for program in etcd kubectl; do ln -sf ../tools/$$program $(KUBEBUILDER_ASSETS)/$$program; done
+	@for program in kube-apiserver kube-controller-manager; do \
+		ln -sf ../tools/$$program-$(KUBERNETES) $(KUBEBUILDER_ASSETS)/$$program; done
+
+test-argocd: ## Test with a real Argo CD, which this builds: health and actions, and the whole of a life in a network of its own
+	@tools/build.sh etcd kube-apiserver kubectl kube-controller-manager helm kstatus argocd
+	@tools/redis.sh || echo 'test-argocd: the tests with a cluster are skipped'
+	@echo 'test-argocd: compiling the tests (some minutes the first time)'
+	@$(CARGO) test --workspace --no-run
+	@tools/own-network.sh $(CARGO) test --offline --workspace --test gitops -- --include-ignored
+	@echo 'test-argocd: all passed'
 
 soak: ## Take random walks over the real parts for MINUTES=n (10 without); one that fails says how to repeat it
 	@tools/build.sh etcd kube-apiserver
@@ -70,6 +91,22 @@ programs:
 	@mkdir -p build
 	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --profile $(PROFILE) --target $(TARGET) \
 		--package digital-messaging-operator --package messaging-manager --bins
+
+release-image: ## Build the image of a release, with the list of what is in it
+	@$(MAKE) --no-print-directory image
+
+release-files: ## Write what is attached to a release into build/release: charts, manifests, checksums
+	@tools/build.sh helm
+	@$(CARGO) build --quiet --workspace --bins
+	@SANDBOX=$(BUILT)/sandbox tools/release.sh files build/release
+
+release-publish: ## Push, sign and publish what is in build/release and build/image.tar to REGISTRY
+	@tools/release.sh publish build/release
+
+release-dry-run: export DRY_RUN = 1
+release-dry-run: ## The same without reaching out: writes build/release and prints what would be run
+	@$(MAKE) --no-print-directory release-files
+	@REGISTRY=$${REGISTRY:-registry.example.com/messaging} $(MAKE) --no-print-directory release-publish
 
 generate: ## Write the files generated from code: crds/, their chart, contract/openapi.yaml, the tables in docs/
 	@$(CARGO) run --quiet -- generate
@@ -99,6 +136,9 @@ deny: $(DENY)
 	@echo 'deny: licences, banned crates, sources'
 	@$(CARGO) fetch --quiet --locked
 	@$(DENY) --offline --log-level error check bans licenses sources
+
+advisories: $(DENY) ## Look for known vulnerabilities in the dependencies; needs the network
+	@$(DENY) --log-level error check advisories
 
 $(DENY):
 	@echo "deny: building cargo-deny $(DENY_VERSION): once, about 2 min on two cores"

@@ -1,27 +1,29 @@
 #!/bin/sh
-# Builds the tools named on the command line from the Go modules pinned beside this script into build/tools/. Without
-# arguments: those of the first group; with `node`: those of the second. One that was built from the same files, Go
-# version and flags is left alone.
+# Builds the tools named on the command line from the Go modules pinned beside this script into build/tools/: without
+# arguments those that `make test` needs, with `node` those that a node needs besides. One that was built from the same
+# files, Go version and flags is left alone.
 set -eu
 
-# name            module folder  package                                versioned by          minutes on two cores
+# minutes: on two cores; group: built when that is asked for
+# name                        folder           package                                                         versioned by                            minutes  group
 table='
-etcd                     etcd        go.etcd.io/etcd/server/v3                      -                  1
-kube-apiserver           kubernetes  k8s.io/kubernetes/cmd/kube-apiserver           k8s.io/kubernetes  5
-kubectl                  kubernetes  k8s.io/kubernetes/cmd/kubectl                  k8s.io/kubernetes  1
-kube-controller-manager  kubernetes  k8s.io/kubernetes/cmd/kube-controller-manager  k8s.io/kubernetes  5
-helm                     helm        helm.sh/helm/v4/cmd/helm                       helm.sh/helm/v4    2
-'
-# What one node needs besides.
-node='
-kubelet         kubernetes  k8s.io/kubernetes/cmd/kubelet         k8s.io/kubernetes                       3
-kube-scheduler  kubernetes  k8s.io/kubernetes/cmd/kube-scheduler  k8s.io/kubernetes                       1
-kube-proxy      kubernetes  k8s.io/kubernetes/cmd/kube-proxy      k8s.io/kubernetes                       1
-coredns         coredns     .                                     github.com/coredns/coredns              2
-bridge          cni         github.com/containernetworking/plugins/plugins/main/bridge      github.com/containernetworking/plugins  1
-loopback        cni         github.com/containernetworking/plugins/plugins/main/loopback    github.com/containernetworking/plugins  1
-host-local      cni         github.com/containernetworking/plugins/plugins/ipam/host-local  github.com/containernetworking/plugins  1
-pause           pause       .                                     digitalmessaging.io/tools/pause         1
+etcd                          etcd             go.etcd.io/etcd/server/v3                                       -                                       1
+kube-apiserver                kubernetes       k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                       5
+kubectl                       kubernetes       k8s.io/kubernetes/cmd/kubectl                                   k8s.io/kubernetes                       1
+kube-controller-manager       kubernetes       k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                       5
+kube-apiserver-1.33           kubernetes-1.33  k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                       5   named
+kube-controller-manager-1.33  kubernetes-1.33  k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                       5   named
+helm                          helm             helm.sh/helm/v4/cmd/helm                                        helm.sh/helm/v4                         2
+kstatus                       kstatus          digitalmessaging.io/tools/kstatus                               github.com/fluxcd/cli-utils             1
+argocd                        argocd           github.com/argoproj/argo-cd/v3/cmd                              github.com/argoproj/argo-cd/v3          10  named
+kubelet                       kubernetes       k8s.io/kubernetes/cmd/kubelet                                   k8s.io/kubernetes                       3   node
+kube-scheduler                kubernetes       k8s.io/kubernetes/cmd/kube-scheduler                            k8s.io/kubernetes                       1   node
+kube-proxy                    kubernetes       k8s.io/kubernetes/cmd/kube-proxy                                k8s.io/kubernetes                       1   node
+coredns                       coredns          .                                                               github.com/coredns/coredns              2   node
+bridge                        cni              github.com/containernetworking/plugins/plugins/main/bridge      github.com/containernetworking/plugins  1   node
+loopback                      cni              github.com/containernetworking/plugins/plugins/main/loopback    github.com/containernetworking/plugins  1   node
+host-local                    cni              github.com/containernetworking/plugins/plugins/ipam/host-local  github.com/containernetworking/plugins  1   node
+pause                         pause            .                                                               digitalmessaging.io/tools/pause         1   node
 '
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,9 +31,12 @@ out=$here/../build/tools
 say() { printf 'tools: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
-wanted=$*
-[ "$wanted" != node ] || { wanted= table=$node; }
-wanted=${wanted:-$(printf %s "$table" | awk '{ print $1 }')}
+case ${1-} in
+    '') group= wanted= ;;
+    node) group=node wanted= ;;
+    *) group= wanted=$* ;;
+esac
+wanted=${wanted:-$(printf %s "$table" | awk -v group="$group" 'NF && $6 == group { print $1 }')}
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
     lacking=
     for name in $wanted; do
@@ -65,7 +70,7 @@ build() { # name, module folder, package, versioning module or "-", minutes
         flags="$flags -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
     fi
     stamp=$out/stamps/$name
-    { go version; echo "$package $flags"; cat "$module/go.mod" "$module/go.sum"; cat "$module"/*.go 2>/dev/null || :; } >"$stamp.new"
+    { go version; echo "$package $flags"; cat "$module/go.mod" "$module/go.sum"; find "$module" -name '*.go' -exec cat {} +; } >"$stamp.new"
     if [ -x "$out/$name" ] && cmp -s "$stamp" "$stamp.new"; then
         rm "$stamp.new"
         return

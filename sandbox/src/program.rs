@@ -45,6 +45,22 @@ pub fn helm() -> Result<PathBuf> {
     seldom_provided("helm")
 }
 
+/// kstatus: what tools that build on this library make of objects; see [`seldom_provided`].
+///
+/// # Errors
+/// When there is none.
+pub fn kstatus() -> Result<PathBuf> {
+    seldom_provided("kstatus")
+}
+
+/// argocd, see [`seldom_provided`]. Nothing but `make test-argocd` builds it.
+///
+/// # Errors
+/// When there is none.
+pub fn argocd() -> Result<PathBuf> {
+    seldom_provided("argocd")
+}
+
 /// A program that folders which people have for `KUBEBUILDER_ASSETS` often lack: from there, else what `make tools` built.
 fn seldom_provided(name: &str) -> Result<PathBuf> {
     let provided = env::var_os("KUBEBUILDER_ASSETS").map(|folder| PathBuf::from(folder).join(name));

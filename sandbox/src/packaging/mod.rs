@@ -1,6 +1,8 @@
 //! What users install, made from the charts: the kustomize overlays in `deploy/`, the single file of a release, and the
-//! charts' tables of values. The charts are the only source; `make manifests` writes the rest, and a test compares it.
+//! charts' tables of values. The charts are the only source; `make manifests` writes the rest, and a test compares it. What
+//! Argo CD has to know is made beside it, from scripts.
 
+mod argocd;
 mod helm;
 mod kustomize;
 mod values;
@@ -13,6 +15,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::json;
 
+pub use argocd::{ARGOCD_APPLICATION_SETTINGS, ARGOCD_SETTINGS};
 pub use helm::{Helm, Rendered};
 pub use kustomize::{Overlay, without_helm};
 
@@ -36,12 +39,13 @@ pub struct MadeFile {
     pub content: String,
 }
 
-/// All files that are made from the charts.
+/// All files that are made from the charts, and from the scripts for Argo CD.
 ///
 /// # Errors
 /// When a chart does not render, or a value has no comment.
 pub fn files(helm: &Helm) -> Result<Vec<MadeFile>> {
     let mut files = kustomize::files(helm)?;
+    files.extend(argocd::files()?);
     for chart in [CHART, DEFINITIONS_CHART] {
         let read = |name: &str| {
             let path = project().join(chart).join(name);
