@@ -19,6 +19,7 @@ mod guarantees;
 mod health;
 mod hostile;
 mod lifecycle;
+mod moving;
 mod policy;
 mod replicas;
 mod rotation;
