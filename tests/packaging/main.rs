@@ -23,5 +23,6 @@ mod manager;
 mod names;
 mod network;
 mod pods;
+mod release;
 mod rights;
 mod values;
