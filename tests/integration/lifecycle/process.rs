@@ -11,7 +11,7 @@ use std::{
 };
 
 use digital_messaging_contract::account::AuthenticationMethod;
-use digital_messaging_operator::api::{ChannelConnection, ManagerCredential};
+use digital_messaging_operator::api::{ChannelConnection, ChannelConnectionStatus, ManagerCredential, ManagerCredentialStatus};
 use http::Method;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
@@ -195,7 +195,11 @@ async fn a_kill_between_creation_and_status_makes_no_second_connection() {
         })
         .await;
     operator.process().kill().unwrap();
-    assert_eq!(scene.connections().get("web").await.unwrap().status, None);
+    let untouched = ChannelConnectionStatus {
+        observed_generation: Some(-1),
+        ..ChannelConnectionStatus::default()
+    };
+    assert_eq!(scene.connections().get("web").await.unwrap().status, Some(untouched));
 
     operator.process().restart().unwrap();
     scene.ready::<ChannelConnection>("web").await;
@@ -326,7 +330,11 @@ async fn it_serves_the_namespaces_that_it_is_told_and_no_other() {
     wait_until_ready(&scene.client, &scene.namespace).await;
     wait_until_ready(&scene.client, &two).await;
     let credentials: Api<ManagerCredential> = Api::namespaced(scene.client.clone(), &other);
-    assert_eq!(credentials.get("acme").await.unwrap().status, None);
+    let untouched = ManagerCredentialStatus {
+        observed_generation: Some(-1),
+        ..ManagerCredentialStatus::default()
+    };
+    assert_eq!(credentials.get("acme").await.unwrap().status, Some(untouched));
     scene.finish().await;
 }
 
