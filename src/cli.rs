@@ -111,15 +111,20 @@ pub struct Run {
     #[arg(long, env = "MAX_KUBERNETES_REQUESTS", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=1024))]
     pub max_kubernetes_requests: u16,
 
-    /// Address for /livez, /readyz and /metrics.
+    /// Address for /livez, /readyz, /metrics and, from the loopback interface only, /log-filter.
     #[arg(long, env = "LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+
+    /// Collector that traces are sent to by OTLP over HTTP, e.g. `http://collector.monitoring:4318`. Default: none are made.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<Url>,
 
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 
     /// Which log lines to write: a level (error, warn, info, debug, trace), also for single modules as in `info,kube=debug`.
+    /// Can be changed while the operator runs: PUT another one to /log-filter.
     #[arg(long, env = "LOG_FILTER", value_name = "FILTER", default_value = "info")]
     pub log_filter: String,
 }

@@ -14,7 +14,11 @@ use digital_messaging_operator::{
     generate,
     kubernetes::client::Clients,
     operator,
-    telemetry::{logs, metrics::Metrics},
+    telemetry::{
+        Telemetry,
+        logs::{self, LogFilter},
+        traces::Traces,
+    },
 };
 use tokio::{
     net::TcpListener,
@@ -40,11 +44,21 @@ fn failed(error: &AnyError) -> ExitCode {
 }
 
 /// Runs the operator. Why it ends is its last log line, in the format of all others.
-fn run_logged(run: &Run) -> ExitCode {
-    if let Err(error) = logs::start(run.log_format, &run.log_filter) {
-        return failed(&error);
+#[tokio::main]
+async fn run_logged(run: &Run) -> ExitCode {
+    let traces = match run.otlp_endpoint.as_ref().map(Traces::to).transpose() {
+        Ok(traces) => traces,
+        Err(error) => return failed(&error.into()),
+    };
+    let filter = match logs::start(run.log_format, &run.log_filter, traces.as_ref()) {
+        Ok(filter) => filter,
+        Err(error) => return failed(&error.into()),
+    };
+    let ended = run_operator(run, filter).await;
+    if let Some(traces) = traces {
+        traces.end().await;
     }
-    match run_operator(run) {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the operator ends");
@@ -75,8 +89,7 @@ async fn kubernetes_config() -> Result<kube::Config, String> {
     Ok(config)
 }
 
-#[tokio::main]
-async fn run_operator(run: &Run) -> Result<(), AnyError> {
+async fn run_operator(run: &Run, log_filter: LogFilter) -> Result<(), AnyError> {
     let config = kubernetes_config().await?;
     let settings = run.settings(&config.default_namespace)?;
     let clients = Clients::new(config, run.max_kubernetes_requests.into(), &settings.identity)?;
@@ -93,6 +106,10 @@ async fn run_operator(run: &Run) -> Result<(), AnyError> {
         }
         asked.cancel();
     });
-    operator::run(settings, clients, listener, Arc::new(Metrics::default()), stop).await?;
+    let telemetry = Telemetry {
+        metrics: Arc::default(),
+        log_filter: Some(log_filter),
+    };
+    operator::run(settings, clients, listener, telemetry, stop).await?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     controller::{
-        Context, Memory, accounts::Accounts, connection, credential, interface, invalid, run as run_controller, staleness,
+        Context, Memory, accounts::Accounts, census, connection, credential, interface, invalid, run as run_controller, staleness,
     },
     desired::{
         Mirror, Stores, Wakers,
@@ -31,7 +31,7 @@ use crate::{
         secrets::SecretReader,
     },
     manager::transport::{HostPolicy, Lookup, Transport},
-    telemetry::{health, metrics::Metrics},
+    telemetry::{Telemetry, health, metrics::Metrics},
 };
 
 /// How the operator runs.
@@ -101,12 +101,14 @@ pub async fn run(
     settings: Settings,
     clients: Clients,
     listener: TcpListener,
-    metrics: Arc<Metrics>,
+    telemetry: impl Into<Telemetry>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let health = health::Health::default();
     let serving = stop.child_token();
-    let server = tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
+    let telemetry = telemetry.into();
+    let metrics = telemetry.metrics.clone();
+    let server = tokio::spawn(health::serve(listener, health.clone(), telemetry, serving.clone()));
     let outcome = Box::pin(lead(settings, clients, health, metrics, &stop)).await;
     serving.cancel();
     let ended = server.await.unwrap_or(Ok(()));
@@ -196,6 +198,7 @@ async fn lead(
     let finish = CancellationToken::new();
     let controllers = controllers(woken, settings.stale_after, &context, &finish);
     tokio::pin!(controllers);
+    count_when_read(&mirror, &metrics);
     mirror.start_waking();
     for kind in [Kind::Interface, Kind::Connection] {
         mirror.tell_plans_waiting(kind, |count| metrics.set_plans_waiting(kind.as_str(), count));
@@ -221,6 +224,19 @@ async fn lead(
     };
     metrics.set_leader(false);
     outcome
+}
+
+/// Has metrics show the controllers, and count what there is whenever they are read.
+fn count_when_read(mirror: &Arc<Mirror>, metrics: &Metrics) {
+    for kind in [Kind::Credential, Kind::Interface, Kind::Connection] {
+        metrics.begin(kind.plural());
+    }
+    let counted = Arc::downgrade(mirror);
+    metrics.before_reading(move |metrics| {
+        if let Some(mirror) = counted.upgrade() {
+            census::take(&mirror, metrics);
+        }
+    });
 }
 
 /// Lets what is under way finish, and gives the lease back.
@@ -292,7 +308,7 @@ fn mirror(scope: &Scope, sources: &watch::Receiver<Source>, metrics: &Arc<Metric
         interfaces: wake_interfaces,
         connections: wake_connections,
     };
-    let mirror = Arc::new(Mirror::new(stores, wakers));
+    let mirror = Arc::new(Mirror::new(stores, wakers, metrics.clone()));
     let named = |name: &'static str, pump: BoxFuture<'static, ()>| -> Pump {
         Box::pin(async move {
             pump.await;

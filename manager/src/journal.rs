@@ -31,6 +31,8 @@ pub struct Entry {
     pub answered: Option<Timestamp>,
     /// Its `Operator-Epoch` header.
     pub operator_epoch: Option<String>,
+    /// Its `traceparent` header.
+    pub traceparent: Option<String>,
 }
 
 impl Entry {
@@ -98,6 +100,11 @@ impl Journal {
     }
 }
 
+fn header(request: &Request, name: &str) -> Option<String> {
+    let value = request.headers().get(name)?;
+    value.to_str().ok().map(str::to_owned)
+}
+
 /// The layer.
 pub(crate) async fn note(State(journal): State<Journal>, request: Request, next: Next) -> Response {
     let entry = Entry {
@@ -107,11 +114,8 @@ pub(crate) async fn note(State(journal): State<Journal>, request: Request, next:
         status: None,
         at: Timestamp::now(),
         answered: None,
-        operator_epoch: request
-            .headers()
-            .get(OPERATOR_EPOCH)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned),
+        operator_epoch: header(&request, OPERATOR_EPOCH),
+        traceparent: header(&request, "traceparent"),
     };
     let mut index = 0;
     journal.entries.send_modify(|entries| {

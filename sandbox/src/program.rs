@@ -61,6 +61,14 @@ pub fn argocd() -> Result<PathBuf> {
     seldom_provided("argocd")
 }
 
+/// promtool, see [`seldom_provided`].
+///
+/// # Errors
+/// When there is none.
+pub fn promtool() -> Result<PathBuf> {
+    seldom_provided("promtool")
+}
+
 /// A program that folders which people have for `KUBEBUILDER_ASSETS` often lack: from there, else what `make tools` built.
 fn seldom_provided(name: &str) -> Result<PathBuf> {
     let provided = env::var_os("KUBEBUILDER_ASSETS").map(|folder| PathBuf::from(folder).join(name));

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod approval;
+pub mod census;
 pub mod cleanup;
 pub mod connection;
 pub mod creation;
@@ -26,7 +27,7 @@ pub mod staleness;
 pub mod trouble;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -46,6 +47,7 @@ use kube::{
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     api::CorrectedDrift,
@@ -58,7 +60,10 @@ use crate::{
     kubernetes::{client::Kubernetes, events::Events, installation::Installation, secrets::SecretReader},
     manager::transport::Transport,
     session::{Requester, health},
-    telemetry::metrics::{Metrics, ReconcileResult},
+    telemetry::{
+        metrics::{Metrics, ReconcileResult},
+        traces::TARGET,
+    },
 };
 use accounts::Accounts;
 use trouble::Trouble;
@@ -112,6 +117,8 @@ pub struct Memory {
     stale: Mutex<HashMap<Node, u32>>,
     /// Attempts to make something whose outcome is not known.
     pub creations: creation::Attempts,
+    /// Objects that were told to be not ready before anything else was, and have not become ready since.
+    unready: Mutex<HashSet<Node>>,
     /// When the counts of an interface were last written.
     pub counted: Mutex<HashMap<Node, Instant>>,
     refused: Mutex<HashMap<Node, Refused>>,
@@ -138,6 +145,7 @@ impl Memory {
             attempts: Mutex::default(),
             stale: Mutex::default(),
             creations: creation::Attempts::new(settles),
+            unready: Mutex::default(),
             counted: Mutex::default(),
             refused: Mutex::default(),
             corrections: Mutex::default(),
@@ -218,6 +226,21 @@ impl Memory {
         None
     }
 
+    /// Whether an object becomes ready for the first time, as far as this process has seen it. `before` and `after`: what its
+    /// status said of that, and says now.
+    fn is_ready_at_last(&self, node: &Node, before: Option<bool>, after: Option<bool>) -> bool {
+        let mut unready = self.unready.lock().unwrap_or_else(PoisonError::into_inner);
+        match (before, after) {
+            (None, Some(true)) => true,
+            (Some(false), Some(true)) => unready.remove(node),
+            (None, Some(false)) => {
+                unready.insert(node.clone());
+                false
+            }
+            _ => false,
+        }
+    }
+
     fn corrections(&self) -> MutexGuard<'_, HashMap<Node, CorrectedDrift>> {
         self.corrections.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -243,6 +266,7 @@ impl Memory {
     fn forget(&self, node: &Node) {
         self.closed().remove(node);
         self.corrections().remove(node);
+        self.unready.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forget_stale(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
@@ -346,7 +370,16 @@ where
                 return Ok(context.schedule(&node, Next::Wait));
             }
             // A task of its own: reconciles use all cores, and a panic is one object's failure.
-            let next = match tokio::spawn(reconcile(object.clone(), context.clone())).await {
+            let span = tracing::trace_span!(
+                target: TARGET,
+                "reconcile",
+                otel.name = format!("reconcile {}", kind.plural()),
+                k8s.namespace.name = &*node.namespace,
+                object = &*node.name,
+                result = tracing::field::Empty,
+            );
+            let reconciling = reconcile(object.clone(), context.clone()).instrument(span.clone());
+            let next = match tokio::spawn(reconciling).await {
                 Ok(next) => next,
                 Err(error) => {
                     context.metrics.panicked(kind.plural());
@@ -360,6 +393,7 @@ where
                 Next::After(_) | Next::Settled(_) | Next::Blocked | Next::Stale => ReconcileResult::Requeue,
                 Next::BackOff => ReconcileResult::Error,
             };
+            span.record("result", result.label());
             context.metrics.reconciled(kind.plural(), result, began.elapsed());
             tracing::debug!(object = %node, ?next, "reconciled");
             Ok::<_, Never>(context.schedule(&node, next))

@@ -133,6 +133,7 @@ where
         Ok(_) => {
             context.memory.corrections().remove(&subject.node);
             drift::count(context, subject.node.kind.as_str(), before, after);
+            count_first_ready(context, subject, object, before, after);
             tell(context, object, before, after);
             next
         }
@@ -143,6 +144,27 @@ where
             tracing::warn!(object = %subject.node, %error, "cannot write the status");
             Next::BackOff
         }
+    }
+}
+
+/// Counts how long it took from its creation until an object was ready for the first time.
+fn count_first_ready<K, S>(context: &Context, subject: &Subject, object: &K, before: Option<&S>, after: &S)
+where
+    K: Resource<DynamicType = ()>,
+    S: HasConditions,
+{
+    let is_ready = |status: &S| {
+        let ready = status.condition(ConditionType::Ready);
+        ready.map(|ready| ready.status == ConditionStatus::True)
+    };
+    let (before, after) = (before.and_then(is_ready), is_ready(after));
+    if !context.memory.is_ready_at_last(&subject.node, before, after) {
+        return;
+    }
+    if let Some(Time(created)) = &object.meta().creation_timestamp {
+        // A clock that is behind that of the API server makes it less than nothing.
+        let took = Timestamp::now().duration_since(*created).try_into().unwrap_or_default();
+        context.metrics.first_ready(subject.node.kind.as_str(), took);
     }
 }
 

@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
     manager::values::RemoteId,
+    telemetry::metrics::Metrics,
 };
 use graph::{Dependants, Facts, Graph, Interest};
 use node::{Kind, Node};
@@ -147,7 +148,7 @@ pub struct Stores {
 
 impl Mirror {
     /// A mirror over these stores.
-    pub fn new(stores: Stores, wakers: Wakers) -> Self {
+    pub fn new(stores: Stores, wakers: Wakers, metrics: Arc<Metrics>) -> Self {
         let Stores {
             credentials,
             interfaces,
@@ -161,7 +162,7 @@ impl Mirror {
             connections,
             secrets,
             outputs,
-            progress: Progress::default(),
+            progress: Progress::new(metrics),
             unreadable: Unreadable::default(),
             graph: RwLock::default(),
             wakers,

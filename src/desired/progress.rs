@@ -3,14 +3,17 @@
 //! An object has work due from the moment it is woken until a reconcile of it has come to an end. That is one that leaves
 //! nothing to do, or trouble that only a person can end. One that failed and is tried again by itself, or that waits for a
 //! manager to be reachable, has not come to an end. All of it is forgotten with the process.
+//!
+//! What has work due and is not under way waits in a queue, one for each kind; the metrics of these queues are taken here.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::node::{Kind, Node};
+use crate::telemetry::metrics::{Metrics, Queue};
 
 /// What a reconcile has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,23 +71,45 @@ struct Inner {
 }
 
 /// What is due.
-#[derive(Debug, Default)]
-pub struct Progress(Mutex<Inner>);
+#[derive(Default)]
+pub struct Progress {
+    inner: Mutex<Inner>,
+    metrics: Arc<Metrics>,
+}
 
 impl Progress {
+    /// Nothing is due yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            inner: Mutex::default(),
+            metrics,
+        }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An object is woken.
     pub fn woken(&self, node: &Node, now: Instant) {
         let mut inner = self.inner();
         let is_running = inner.running.contains_key(node);
-        let due = inner.due.entry(node.clone()).or_insert_with(|| Due::new(now));
-        if is_running {
-            due.again.get_or_insert(now);
-        } else if let Stage::Waiting(_) = due.stage {
-            due.stage = Stage::Busy(now);
+        let is_added = match inner.due.get_mut(node) {
+            None => {
+                inner.due.insert(node.clone(), Due::new(now));
+                true
+            }
+            Some(due) if is_running => due.again.replace(due.again.unwrap_or(now)).is_none(),
+            Some(due) => {
+                let waited = matches!(due.stage, Stage::Waiting(_));
+                if waited {
+                    due.stage = Stage::Busy(now);
+                }
+                waited
+            }
+        };
+        if is_added {
+            self.metrics.queue_added(node.kind.plural());
         }
     }
 
@@ -92,10 +117,19 @@ impl Progress {
     pub fn begun(&self, node: &Node, now: Instant) {
         let mut inner = self.inner();
         inner.running.insert(node.clone(), now);
+        let before = inner.due.get(node).map(|due| due.stage);
         let due = inner.due.entry(node.clone()).or_insert_with(|| Due::new(now));
         due.again = None;
         if let Stage::Waiting(_) = due.stage {
             due.stage = Stage::Busy(now);
+        }
+        let name = node.kind.plural();
+        if !matches!(before, Some(Stage::Busy(_))) {
+            // Nobody woke it: its own time has come.
+            self.metrics.queue_added(name);
+        }
+        if let Some(Stage::Busy(since) | Stage::Waiting(since)) = before {
+            self.metrics.queue_left(name, now.saturating_duration_since(since));
         }
     }
 
@@ -103,7 +137,13 @@ impl Progress {
     pub fn finished(&self, node: &Node, outcome: Outcome, now: Instant) {
         let mut inner = self.inner();
         inner.finished = Some(now);
-        inner.running.remove(node);
+        let name = node.kind.plural();
+        if let Some(began) = inner.running.remove(node) {
+            self.metrics.queue_worked(name, now.saturating_duration_since(began));
+        }
+        if let Outcome::Later(_) = outcome {
+            self.metrics.queue_retried(name);
+        }
         let Some(due) = inner.due.get_mut(node) else { return };
         match (outcome, due.again.take()) {
             (Outcome::End, None) => drop(inner.due.remove(node)),
@@ -118,6 +158,30 @@ impl Progress {
         let mut inner = self.inner();
         inner.running.remove(node);
         inner.due.remove(node);
+    }
+
+    /// How the queue of a kind is.
+    pub fn queue(&self, kind: Kind, now: Instant) -> Queue {
+        let inner = self.inner();
+        let waiting = inner
+            .due
+            .iter()
+            .filter(|(node, due)| node.kind == kind && !inner.running.contains_key(*node) && due.busy_since(now).is_some());
+        let depth = waiting.count();
+        let running = inner.running.iter().filter(|(node, _)| node.kind == kind);
+        let ages = running.map(|(_, began)| now.saturating_duration_since(*began));
+        ages.fold(
+            Queue {
+                depth,
+                ..Queue::default()
+            },
+            |queue, age| Queue {
+                depth,
+                active: queue.active.saturating_add(1),
+                unfinished: queue.unfinished.saturating_add(age),
+                longest: queue.longest.max(age),
+            },
+        )
     }
 
     /// How many objects of a kind have had work due for longer than `limit`.
@@ -281,6 +345,83 @@ mod tests {
         assert!(!story.is_wedged(115) && story.is_wedged(116));
         story.woken("a", 117);
         assert!(!story.is_wedged(132) && story.is_wedged(133));
+    }
+
+    /// Samples of the queue of connections, by the name of the metric.
+    fn samples(story: &Story) -> [String; 4] {
+        let text = story.progress.metrics.encode().unwrap();
+        [
+            "adds_total",
+            "retries_total",
+            "queue_duration_seconds_sum",
+            "work_duration_seconds_sum",
+        ]
+        .map(|name| {
+            let start = format!("workqueue_{name}{{name=\"channelconnections\"}} ");
+            let sample = text.lines().find_map(|line| line.strip_prefix(&start));
+            sample.unwrap_or("none").to_owned()
+        })
+    }
+
+    #[test]
+    fn a_queue_counts_what_is_added_to_it_once() {
+        let story = Story::new();
+        let depth = |at| story.progress.queue(Kind::Connection, story.at(at)).depth;
+        story.woken("a", 0).woken("a", 1).woken("b", 1);
+        assert_eq!(depth(1), 2, "what is woken twice waits once");
+        story.begun("a", 2);
+        assert_eq!((depth(2), samples(&story)[0].as_str()), (1, "2"));
+        story.woken("a", 3).woken("a", 4);
+        assert_eq!(depth(4), 1, "what is under way does not wait");
+        story.ended("a", 5);
+        assert_eq!(
+            (depth(5), samples(&story)[0].as_str()),
+            (2, "3"),
+            "it is to be done once more"
+        );
+        assert_eq!(samples(&story)[2], "120.0", "the wait of a");
+        story.begun("a", 6);
+        assert_eq!(samples(&story)[2], "300.0", "that of a from when it was woken again");
+        let other = story.progress.queue(Kind::Interface, story.at(6));
+        assert_eq!((other.depth, other.active), (0, 0));
+    }
+
+    #[test]
+    fn a_retry_is_added_when_its_time_has_come() {
+        let story = Story::new();
+        let depth = |at| story.progress.queue(Kind::Connection, story.at(at)).depth;
+        story.woken("a", 0).begun("a", 0).later("a", 3, 10);
+        assert_eq!(
+            (depth(9), depth(10)),
+            (0, 1),
+            "what waits for its next try is not in the queue"
+        );
+        assert_eq!(samples(&story), ["1", "1", "0.0", "180.0"]);
+        story.begun("a", 11);
+        assert_eq!(samples(&story), ["2", "1", "60.0", "180.0"]);
+        story.ended("a", 12).begun("a", 20);
+        assert_eq!(
+            samples(&story),
+            ["3", "1", "60.0", "240.0"],
+            "looked at again by itself: it waited for nobody"
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_counts_with_its_age() {
+        let story = Story::new();
+        story.woken("a", 0).begun("a", 0).woken("b", 1).begun("b", 1);
+        let queue = story.progress.queue(Kind::Connection, story.at(3));
+        assert_eq!(
+            (queue.depth, queue.active, queue.unfinished.as_secs(), queue.longest.as_secs()),
+            (0, 2, 300, 180)
+        );
+        story.ended("a", 4).ended("b", 4);
+        let queue = story.progress.queue(Kind::Connection, story.at(5));
+        assert_eq!(
+            (queue.active, queue.unfinished, queue.longest),
+            (0, Duration::ZERO, Duration::ZERO)
+        );
     }
 
     #[test]

@@ -9,9 +9,12 @@ use crate::telemetry::metrics::{DESCRIPTIONS, LABELS, MetricKind};
 pub(super) fn page() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
-         `/metrics` on the address of `--listen`, in the OpenMetrics text format. No label holds anything that a user or a \
+         `/metrics` on the address of `--listen`, in the OpenMetrics text format, or in the older one of Prometheus for \
+         whoever does not ask for that. No label holds anything that a user or a \
          manager wrote: no names, no IDs, no messages.\n\n\
-         A histogram has its name with `_bucket`, `_sum` and `_count`. A metric with labels appears with its first sample.\n\n\
+         A histogram has its name with `_bucket`, `_sum` and `_count`. A metric with labels appears with its first sample, \
+         those of controllers and queues when the process begins to lead. [Observability](../observability.md) says how they \
+         differ from those of other operators.\n\n\
          | Name | Type | Labels | Meaning |\n|---|---|---|---|\n",
     );
     for description in DESCRIPTIONS {

@@ -7,9 +7,10 @@ use kube::{Client, Config, client::ClientBuilder};
 use thiserror::Error;
 use tokio::time::timeout;
 use tower::limit::GlobalConcurrencyLimitLayer;
+use tracing::Instrument;
 
 use super::lease::Leadership;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{metrics::Metrics, traces::TARGET};
 
 /// Why a write did not happen.
 #[derive(Debug, Error)]
@@ -84,7 +85,17 @@ impl Kubernetes {
         if self.leadership.permit().is_none() {
             return Err(WriteError::NotLeading);
         }
+        let span = tracing::trace_span!(
+            target: TARGET,
+            "kubernetes_write",
+            otel.name = format!("{verb} {resource}"),
+            otel.kind = "client",
+            resource,
+            verb,
+            result = tracing::field::Empty,
+        );
         let outcome = timeout(WRITE_TIMEOUT, write)
+            .instrument(span.clone())
             .await
             .map_or(Err(WriteError::Timeout), |written| written.map_err(sort));
         let result = match &outcome {
@@ -93,6 +104,7 @@ impl Kubernetes {
             Err(WriteError::Gone) => "gone",
             Err(_) => "error",
         };
+        span.record("result", result);
         self.metrics.kubernetes_write(resource, verb, result);
         outcome
     }

@@ -513,6 +513,7 @@ impl Session {
             request: request(reply),
             refusals: 0,
             began: None,
+            span: tracing::Span::current(),
         };
         self.requests.send(envelope).map_err(|_| Failure::NotLeading)?;
         answer.await.unwrap_or(Err(Failure::NotLeading))

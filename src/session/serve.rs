@@ -8,6 +8,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
+use tracing::{Instrument, Span};
 
 use super::{
     Failure, Requester, Shared,
@@ -15,12 +16,15 @@ use super::{
     health::{Failures, Health, Trial},
     mailbox::Mailbox,
 };
-use crate::manager::{
-    Manager,
-    error::{ClaimedBy, Class, Error, Outage},
-    observed::{Cursor, ObservedInterface, ObservedObject},
-    values::RemoteId,
-    write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
+use crate::{
+    manager::{
+        Manager,
+        error::{ClaimedBy, Class, Error, Outage},
+        observed::{Cursor, ObservedInterface, ObservedObject},
+        values::RemoteId,
+        write::{ConnectionOutcome, ConnectionWrite, Fence, InterfaceWrite},
+    },
+    telemetry::traces::TARGET,
 };
 
 /// How often a request is tried again by itself after a 429, before its requester hears of it.
@@ -35,6 +39,8 @@ pub(super) struct Envelope {
     pub(super) refusals: u32,
     /// When it was taken out of the mailbox last.
     pub(super) began: Option<Instant>,
+    /// What it is asked for in.
+    pub(super) span: Span,
 }
 
 /// What can be asked for.
@@ -205,12 +211,21 @@ fn start(shared: &Arc<Shared>, mut envelope: Envelope, under_way: &mut JoinSet<D
     envelope.began = Some(began);
     under_way.spawn(async move {
         let manager = shared.manager();
-        let outcome = envelope.request.carry_out(manager.as_ref(), &fence).await;
-        shared.metrics.manager_call(
-            envelope.request.operation(),
-            outcome.as_ref().err().map(|error| &error.class),
-            began.elapsed(),
+        let operation = envelope.request.operation();
+        let span = tracing::trace_span!(
+            target: TARGET,
+            parent: &envelope.span,
+            "manager_call",
+            otel.name = operation,
+            otel.kind = "client",
+            class = tracing::field::Empty,
         );
+        let call = envelope.request.carry_out(manager.as_ref(), &fence);
+        let outcome = call.instrument(span.clone()).await;
+        span.record("class", outcome.as_ref().err().map_or("ok", |error| error.class.label()));
+        shared
+            .metrics
+            .manager_call(operation, outcome.as_ref().err().map(|error| &error.class), began.elapsed());
         if let Err(error) = &outcome {
             learn(&shared, manager.as_ref(), &envelope.request, error).await;
         }

@@ -2,7 +2,11 @@
 //!
 //! Labels are closed sets: nothing that a user or a manager writes ever becomes a label.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -15,7 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use super::load::Load;
+use super::{load::Load, text::without_open_metrics};
 use crate::manager::error::Class;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +67,32 @@ struct Drifted {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Named {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Resource {
+    kind: &'static str,
+    reason: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The objects of one kind that wait to be reconciled, or are under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Objects that wait.
+    pub depth: usize,
+    /// Reconciles under way.
+    pub active: usize,
+    /// How long these have been under way, all together.
+    pub unfinished: Duration,
+    /// How long the one that began first has been under way.
+    pub longest: Duration,
+}
+
 /// What became of drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriftOutcome {
@@ -96,6 +126,11 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 14))
 }
 
+/// From half a second to more than four hours: some channels wait for a person.
+fn long_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.5, 2.0, 16))
+}
+
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
@@ -108,7 +143,11 @@ pub enum ReconcileResult {
 }
 
 impl ReconcileResult {
-    fn label(self) -> &'static str {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Success, Self::Requeue, Self::Error];
+
+    /// As metrics and traces show it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Requeue => "requeue_after",
@@ -123,8 +162,20 @@ pub struct Metrics {
     manager_requests: Family<Call, Counter>,
     manager_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     reconciles: Family<Reconcile, Counter>,
+    reconcile_errors: Family<Controller, Counter>,
     reconcile_seconds: Family<Controller, Histogram, fn() -> Histogram>,
+    active: Family<Controller, Gauge>,
+    most_at_once: Family<Controller, Seconds>,
     panics: Family<Controller, Counter>,
+    queue_depth: Family<Named, Gauge>,
+    queue_adds: Family<Named, Counter>,
+    queue_retries: Family<Named, Counter>,
+    queue_seconds: Family<Named, Histogram, fn() -> Histogram>,
+    work_seconds: Family<Named, Histogram, fn() -> Histogram>,
+    unfinished: Family<Named, Seconds>,
+    longest: Family<Named, Seconds>,
+    resources: Family<Resource, Gauge>,
+    first_ready: Family<OfKind, Histogram, fn() -> Histogram>,
     writes: Family<Write, Counter>,
     watch_errors: Family<Watched, Counter>,
     events_dropped: Counter,
@@ -139,7 +190,11 @@ pub struct Metrics {
     pauses: Counter,
     breaker_opened: Counter,
     stale: Family<Controller, Gauge>,
+    /// Brings up to date what is known elsewhere.
+    before_reading: Mutex<Option<Look>>,
 }
+
+type Look = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 /// A metric as the registry knows it and as the reference page in docs/ shows it.
 #[derive(Debug)]
@@ -206,6 +261,78 @@ const RECONCILE_SECONDS: Description = Description {
     kind: MetricKind::Seconds,
     labels: &["controller"],
     help: "Time of reconciles by controller",
+};
+const RECONCILE_ERRORS: Description = Description {
+    name: "controller_runtime_reconcile_errors",
+    kind: MetricKind::Counter,
+    labels: &["controller"],
+    help: "Reconciles that failed and are tried again with growing waits",
+};
+const ACTIVE: Description = Description {
+    name: "controller_runtime_active_workers",
+    kind: MetricKind::Gauge,
+    labels: &["controller"],
+    help: "Reconciles under way",
+};
+const MOST_AT_ONCE: Description = Description {
+    name: "controller_runtime_max_concurrent_reconciles",
+    kind: MetricKind::Gauge,
+    labels: &["controller"],
+    help: "Reconciles that may be under way at the same time: `+Inf`, for what they ask of managers and of Kubernetes is bounded instead",
+};
+const QUEUE_DEPTH: Description = Description {
+    name: "workqueue_depth",
+    kind: MetricKind::Gauge,
+    labels: &["name"],
+    help: "Objects that wait for their reconcile; those that wait for the time of their next try are not among them",
+};
+const QUEUE_ADDS: Description = Description {
+    name: "workqueue_adds",
+    kind: MetricKind::Counter,
+    labels: &["name"],
+    help: "Times that an object came to wait for its reconcile; one that is woken again meanwhile counts once",
+};
+const QUEUE_SECONDS: Description = Description {
+    name: "workqueue_queue_duration",
+    kind: MetricKind::Seconds,
+    labels: &["name"],
+    help: "Time from when an object was woken, or was to be tried again, until its reconcile began",
+};
+const WORK_SECONDS: Description = Description {
+    name: "workqueue_work_duration",
+    kind: MetricKind::Seconds,
+    labels: &["name"],
+    help: "Time that an object was under way, also where there was nothing to do because a newer version of it was on its way",
+};
+const QUEUE_RETRIES: Description = Description {
+    name: "workqueue_retries",
+    kind: MetricKind::Counter,
+    labels: &["name"],
+    help: "Times that a reconcile came to no end and is to be done again by itself",
+};
+const UNFINISHED: Description = Description {
+    name: "workqueue_unfinished_work_seconds",
+    kind: MetricKind::Gauge,
+    labels: &["name"],
+    help: "How long the reconciles under way have taken so far, all together",
+};
+const LONGEST: Description = Description {
+    name: "workqueue_longest_running_processor_seconds",
+    kind: MetricKind::Gauge,
+    labels: &["name"],
+    help: "How long the reconcile under way that began first has taken so far",
+};
+const RESOURCES: Description = Description {
+    name: "digital_messaging_resources",
+    kind: MetricKind::Gauge,
+    labels: &["kind", "reason"],
+    help: "Objects by the reason of their condition `Ready`, as the leader knows them",
+};
+const FIRST_READY: Description = Description {
+    name: "digital_messaging_time_to_ready",
+    kind: MetricKind::Seconds,
+    labels: &["kind"],
+    help: "Time from the creation of an object until it was ready for the first time; not of objects that were not ready yet when this process began to lead",
 };
 const PANICS: Description = Description {
     name: "controller_runtime_reconcile_panics",
@@ -313,9 +440,21 @@ pub const DESCRIPTIONS: &[&Description] = &[
     &WAITING,
     &PAUSES,
     &STALE,
+    &RESOURCES,
+    &FIRST_READY,
     &RECONCILES,
+    &RECONCILE_ERRORS,
     &RECONCILE_SECONDS,
+    &ACTIVE,
+    &MOST_AT_ONCE,
     &PANICS,
+    &QUEUE_DEPTH,
+    &QUEUE_ADDS,
+    &QUEUE_SECONDS,
+    &WORK_SECONDS,
+    &QUEUE_RETRIES,
+    &UNFINISHED,
+    &LONGEST,
     &WRITES,
     &WATCH_ERRORS,
     &EVENTS_DROPPED,
@@ -334,13 +473,22 @@ pub const LABELS: &[(&str, &str)] = &[
         "`ok`, or the class of the error, which decides what happens next: `unavailable` and `rate_limited` are tried again by \
          themselves, all others wait for a change",
     ),
-    ("kind", "`DigitalMessagingInterface` or `ChannelConnection`"),
+    (
+        "kind",
+        "`ManagerCredential`, `DigitalMessagingInterface` or `ChannelConnection`; only the last two have plans and can drift",
+    ),
+    (
+        "reason",
+        "The reasons of [conditions](conditions.md): `Ready` for objects that are, and why not for all others; `Unknown` while there \
+         is no condition yet",
+    ),
     (
         "outcome",
         "Of drift: `corrected`; `waiting` for approval; `reported` (`management: Observe`); `failed` (the manager did not let it be \
          put right). What waits or fails first and is put right later counts under both",
     ),
     ("controller", "The kind, by its plural name, such as `channelconnections`"),
+    ("name", "Of a queue: as `controller`. Each controller has one"),
     (
         "result",
         "Of a reconcile: `success`, `requeue_after` (goes on by itself), `error`. Of a write: `ok`; `conflict` (the object had \
@@ -377,8 +525,29 @@ impl Default for Metrics {
         DRIFT.register(&mut registry, drift.clone());
         let reconciles = Family::<Reconcile, Counter>::default();
         RECONCILES.register(&mut registry, reconciles.clone());
+        let reconcile_errors = Family::<Controller, Counter>::default();
+        RECONCILE_ERRORS.register(&mut registry, reconcile_errors.clone());
         let reconcile_seconds = Family::<Controller, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
         RECONCILE_SECONDS.register(&mut registry, reconcile_seconds.clone());
+        let active = Family::<Controller, Gauge>::default();
+        ACTIVE.register(&mut registry, active.clone());
+        let most_at_once = Family::<Controller, Seconds>::default();
+        MOST_AT_ONCE.register(&mut registry, most_at_once.clone());
+        let (queue_depth, queue_adds, queue_retries) = (Family::default(), Family::default(), Family::default());
+        QUEUE_DEPTH.register(&mut registry, Family::<Named, Gauge>::clone(&queue_depth));
+        QUEUE_ADDS.register(&mut registry, Family::<Named, Counter>::clone(&queue_adds));
+        QUEUE_RETRIES.register(&mut registry, Family::<Named, Counter>::clone(&queue_retries));
+        let queue_seconds = Family::<Named, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
+        QUEUE_SECONDS.register(&mut registry, queue_seconds.clone());
+        let work_seconds = Family::<Named, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
+        WORK_SECONDS.register(&mut registry, work_seconds.clone());
+        let (unfinished, longest) = (Family::default(), Family::default());
+        UNFINISHED.register(&mut registry, Family::<Named, Seconds>::clone(&unfinished));
+        LONGEST.register(&mut registry, Family::<Named, Seconds>::clone(&longest));
+        let resources = Family::<Resource, Gauge>::default();
+        RESOURCES.register(&mut registry, resources.clone());
+        let first_ready = Family::<OfKind, Histogram, fn() -> Histogram>::new_with_constructor(long_seconds);
+        FIRST_READY.register(&mut registry, first_ready.clone());
         let panics = Family::<Controller, Counter>::default();
         PANICS.register(&mut registry, panics.clone());
         let writes = Family::<Write, Counter>::default();
@@ -405,8 +574,20 @@ impl Default for Metrics {
             manager_requests,
             manager_seconds,
             reconciles,
+            reconcile_errors,
             reconcile_seconds,
+            active,
+            most_at_once,
             panics,
+            queue_depth,
+            queue_adds,
+            queue_retries,
+            queue_seconds,
+            work_seconds,
+            unfinished,
+            longest,
+            resources,
+            first_ready,
             writes,
             watch_errors,
             events_dropped,
@@ -421,11 +602,85 @@ impl Default for Metrics {
             pauses,
             breaker_opened,
             stale,
+            before_reading: Mutex::default(),
         }
     }
 }
 
 impl Metrics {
+    /// Has a controller appear with what it counts, before it begins: a counter whose first sample is not 0 has no increase.
+    pub fn begin(&self, controller: &'static str) {
+        for result in ReconcileResult::ALL {
+            let result = result.label();
+            drop(self.reconciles.get_or_create(&Reconcile { controller, result }));
+        }
+        drop(self.reconcile_errors.get_or_create(&Controller { controller }));
+        drop(self.reconcile_seconds.get_or_create(&Controller { controller }));
+        drop(self.panics.get_or_create(&Controller { controller }));
+        self.most_at_once.get_or_create(&Controller { controller }).set(f64::INFINITY);
+        let name = Named { name: controller };
+        drop(self.queue_adds.get_or_create(&name));
+        drop(self.queue_retries.get_or_create(&name));
+        drop(self.queue_seconds.get_or_create(&name));
+        drop(self.work_seconds.get_or_create(&name));
+        self.set_queue(controller, &Queue::default());
+    }
+
+    /// Has `look` tell what is known elsewhere each time that metrics are read. Takes the place of the last one.
+    pub fn before_reading(&self, look: impl Fn(&Self) + Send + Sync + 'static) {
+        *self.before_reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(look));
+    }
+
+    /// An object came to wait for its reconcile.
+    pub fn queue_added(&self, name: &'static str) {
+        self.queue_adds.get_or_create(&Named { name }).inc();
+    }
+
+    /// The reconcile of an object that was waited for begins.
+    pub fn queue_left(&self, name: &'static str, waited: Duration) {
+        self.queue_seconds
+            .get_or_create(&Named { name })
+            .observe(waited.as_secs_f64());
+    }
+
+    /// An object is not under way any more.
+    pub fn queue_worked(&self, name: &'static str, took: Duration) {
+        self.work_seconds.get_or_create(&Named { name }).observe(took.as_secs_f64());
+    }
+
+    /// An object is to be reconciled again by itself.
+    pub fn queue_retried(&self, name: &'static str) {
+        self.queue_retries.get_or_create(&Named { name }).inc();
+    }
+
+    /// How the queue of a controller is.
+    pub fn set_queue(&self, controller: &'static str, queue: &Queue) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        let name = Named { name: controller };
+        self.queue_depth.get_or_create(&name).set(number(queue.depth));
+        self.active
+            .get_or_create(&Controller { controller })
+            .set(number(queue.active));
+        self.unfinished.get_or_create(&name).set(queue.unfinished.as_secs_f64());
+        self.longest.get_or_create(&name).set(queue.longest.as_secs_f64());
+    }
+
+    /// How many objects there are, by kind and reason: all of them.
+    pub fn set_resources(&self, counts: &[(&'static str, BTreeMap<&'static str, usize>)]) {
+        self.resources.clear();
+        for &(kind, ref reasons) in counts {
+            for (&reason, &count) in reasons {
+                let gauge = self.resources.get_or_create(&Resource { kind, reason });
+                gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// An object was ready for the first time, so long after its creation.
+    pub fn first_ready(&self, kind: &'static str, took: Duration) {
+        self.first_ready.get_or_create(&OfKind { kind }).observe(took.as_secs_f64());
+    }
+
     /// A call to a manager has ended.
     pub fn manager_call(&self, operation: &'static str, failure: Option<&Class>, took: Duration) {
         let class = failure.map_or("ok", Class::label);
@@ -437,6 +692,9 @@ impl Metrics {
 
     /// A reconcile has ended.
     pub fn reconciled(&self, controller: &'static str, result: ReconcileResult, took: Duration) {
+        if result == ReconcileResult::Error {
+            self.reconcile_errors.get_or_create(&Controller { controller }).inc();
+        }
         self.reconciles
             .get_or_create(&Reconcile {
                 controller,
@@ -522,9 +780,22 @@ impl Metrics {
     /// # Errors
     /// If they cannot be written into a string, which does not happen.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        // Held until all is written: what one reader has counted anew is not counted anew by another one meanwhile.
+        let look = self.before_reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = &*look {
+            look(self);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// The same in the older text format of Prometheus, which everything that reads metrics understands.
+    ///
+    /// # Errors
+    /// See [`Self::encode`].
+    pub fn encode_plain(&self) -> Result<String, std::fmt::Error> {
+        self.encode().map(|text| without_open_metrics(&text))
     }
 }
 
@@ -560,6 +831,9 @@ mod tests {
         metrics.drifted("ChannelConnection", DriftOutcome::Corrected);
         metrics.event_dropped();
         metrics.set_stale("channelconnections", 0);
+        metrics.begin("channelconnections");
+        metrics.set_resources(&[("ChannelConnection", [("Ready", 1)].into())]);
+        metrics.first_ready("ChannelConnection", Duration::ZERO);
         let _account = AccountLoad::new(metrics.clone());
         let text = metrics.encode().unwrap();
         for description in DESCRIPTIONS {
@@ -572,6 +846,44 @@ mod tests {
         }
         let exposed = text.lines().filter(|line| line.starts_with("# TYPE")).count();
         assert_eq!(exposed, DESCRIPTIONS.len(), "a metric is missing in DESCRIPTIONS:\n{text}");
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_not_shown_with_its_last_count() {
+        let metrics = Metrics::default();
+        metrics.set_resources(&[("ChannelConnection", [("Ready", 1), ("ManagerUnavailable", 2)].into())]);
+        metrics.set_resources(&[("ChannelConnection", [("Ready", 3)].into())]);
+        let text = metrics.encode().unwrap();
+        let shown: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("digital_messaging_resources{"))
+            .collect();
+        assert_eq!(
+            shown,
+            [r#"digital_messaging_resources{kind="ChannelConnection",reason="Ready"} 3"#]
+        );
+    }
+
+    #[test]
+    fn a_controller_that_begins_shows_zeros() {
+        let metrics = Metrics::default();
+        metrics.begin("channelconnections");
+        let text = metrics.encode().unwrap();
+        for expected in [
+            r#"controller_runtime_reconcile_total{controller="channelconnections",result="error"} 0"#,
+            r#"controller_runtime_reconcile_errors_total{controller="channelconnections"} 0"#,
+            r#"controller_runtime_reconcile_panics_total{controller="channelconnections"} 0"#,
+            r#"controller_runtime_active_workers{controller="channelconnections"} 0"#,
+            r#"workqueue_depth{name="channelconnections"} 0"#,
+            r#"workqueue_retries_total{name="channelconnections"} 0"#,
+        ] {
+            assert!(text.contains(expected), "no {expected} in {text}");
+        }
+        metrics.reconciled("channelconnections", ReconcileResult::Error, Duration::ZERO);
+        metrics.reconciled("channelconnections", ReconcileResult::Success, Duration::ZERO);
+        let text = metrics.encode().unwrap();
+        let errors = r#"controller_runtime_reconcile_errors_total{controller="channelconnections"} 1"#;
+        assert!(text.contains(errors), "{text}");
     }
 
     #[test]

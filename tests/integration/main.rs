@@ -25,4 +25,5 @@ mod replicas;
 mod rotation;
 mod scene;
 mod schema;
+mod telling;
 mod walk;

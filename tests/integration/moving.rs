@@ -43,7 +43,7 @@ impl Clusters {
         let example = Example::prepare(&project().join("examples/minimal"), "acme", &manager)
             .await
             .unwrap();
-        let mut files: BTreeMap<&str, String> = BTreeMap::new();
+        let mut files: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
         for object in example.manifests.objects() {
             let mut object = serde_json::to_value(object).unwrap();
             // The commands say where it goes.
@@ -59,12 +59,13 @@ impl Clusters {
                 let mut second = object.clone();
                 second["metadata"]["name"] = "acme-second".into();
                 second["spec"]["policy"] = json!({ "deletion": "Delete" });
-                *files.entry(file).or_default() += &format!("---\n{}", serde_yaml::to_string(&second).unwrap());
+                files.entry(file).or_default().push(second);
             }
-            *files.entry(file).or_default() += &format!("---\n{}", serde_yaml::to_string(&object).unwrap());
+            files.entry(file).or_default().push(object);
         }
-        for (file, text) in files {
-            fs::write(folder.join("acme").join(file), text).unwrap();
+        for (file, objects) in files {
+            let documents = objects.iter().map(|object| serde_yaml::to_string(object).unwrap());
+            fs::write(folder.join("acme").join(file), documents.collect::<Vec<_>>().join("---\n")).unwrap();
         }
         let mut accounts = example.accounts;
         let clusters = Self {

@@ -56,11 +56,55 @@ spec:
                       metricRelabelings: *relabelings
 ";
 
+/// The fields of a `PrometheusRule` that the chart may use, from the same reference.
+const PROMETHEUS_RULE: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: prometheusrules.monitoring.coreos.com }
+spec:
+  group: monitoring.coreos.com
+  names: { kind: PrometheusRule, plural: prometheusrules }
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties:
+                groups:
+                  type: array
+                  x-kubernetes-list-type: map
+                  x-kubernetes-list-map-keys: [name]
+                  items:
+                    type: object
+                    required: [name]
+                    properties:
+                      name: { type: string, minLength: 1 }
+                      rules:
+                        type: array
+                        items:
+                          type: object
+                          required: [expr]
+                          properties:
+                            alert: { type: string }
+                            expr: { x-kubernetes-int-or-string: true, anyOf: [{ type: integer }, { type: string }] }
+                            for: { type: string, pattern: '^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?)$' }
+                            labels: { type: object, additionalProperties: { type: string } }
+                            annotations: { type: object, additionalProperties: { type: string } }
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_object_of_every_combination_is_taken() {
     let control_plane = sandbox::shared().await;
     let client = control_plane.client().await.unwrap();
-    Manifests::parse(SERVICE_MONITOR).unwrap().apply(&client).await.unwrap();
+    for definition in [SERVICE_MONITOR, PROMETHEUS_RULE] {
+        Manifests::parse(definition).unwrap().apply(&client).await.unwrap();
+    }
     let own = control_plane.create_namespace("own").await.unwrap();
     let watched = control_plane.create_namespace("watched").await.unwrap();
     for account in [

@@ -27,6 +27,9 @@ pub fn all(namespace: &str) -> Vec<(&'static str, Value)> {
         ),
         ("network policy", json!({ "networkPolicy": { "enabled": true } })),
         ("service monitor", json!({ "serviceMonitor": { "enabled": true } })),
+        ("alerts", json!({ "prometheusRule": { "enabled": true } })),
+        ("dashboard", json!({ "dashboard": { "enabled": true } })),
+        ("approval", json!({ "approvalPolicy": { "enabled": true } })),
         (
             "no test",
             json!({ "test": { "enabled": false }, "networkPolicy": { "enabled": true } }),
@@ -76,6 +79,7 @@ pub fn everything(namespace: &str) -> Value {
         "leaderElection": { "leaseDuration": "30s", "renewDeadline": "20s", "retryPeriod": "5s" },
         "maxKubernetesRequests": 128,
         "log": { "format": "human", "filter": "info,kube=debug" },
+        "tracing": { "otlpEndpoint": "http://collector.monitoring:4318" },
         "http": { "address": "0.0.0.0", "port": 9090 },
         "extraEnv": [{ "name": "HTTPS_PROXY", "value": "http://proxy.example:3128" }],
         "replicas": 3,
@@ -108,6 +112,12 @@ pub fn everything(namespace: &str) -> Value {
             "relabelings": [{ "targetLabel": "cluster", "replacement": "one" }],
             "metricRelabelings": [{ "action": "drop", "sourceLabels": ["__name__"], "regex": "go_.*" }],
         },
+        "prometheusRule": {
+            "enabled": true, "labels": { "release": "prometheus" }, "alertLabels": { "team": "messaging" },
+            "runbookUrl": "https://docs.example/runbooks.html", "disabled": ["DigitalMessagingPlanWaiting"],
+        },
+        "dashboard": { "enabled": true, "labels": { "grafana_dashboard": "yes" }, "annotations": { "grafana_folder": "Messaging" } },
+        "approvalPolicy": { "enabled": true, "roles": false },
         "manager": {
             "enabled": true,
             "image": { "repository": "registry.example/manager", "digest": DIGEST },

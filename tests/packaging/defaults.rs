@@ -31,6 +31,12 @@ fn each_switch_adds_its_kinds_and_nothing_else() {
         (json!({ "replicas": 2 }), vec!["PodDisruptionBudget"]),
         (json!({ "networkPolicy": { "enabled": true } }), vec!["NetworkPolicy"]),
         (json!({ "serviceMonitor": { "enabled": true } }), vec!["ServiceMonitor"]),
+        (json!({ "prometheusRule": { "enabled": true } }), vec!["PrometheusRule"]),
+        (json!({ "dashboard": { "enabled": true } }), vec!["ConfigMap"]),
+        (
+            json!({ "approvalPolicy": { "enabled": true } }),
+            vec!["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+        ),
         (json!({ "manager": { "enabled": true } }), vec!["StatefulSet"]),
     ] {
         let mut expected = [USUAL, &more].concat();

@@ -12,6 +12,7 @@
 )]
 
 mod accepted;
+mod approval;
 mod chart;
 mod check;
 mod combinations;
@@ -20,6 +21,7 @@ mod kustomize;
 mod life;
 mod lint;
 mod manager;
+mod monitoring;
 mod names;
 mod network;
 mod pods;

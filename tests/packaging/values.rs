@@ -62,8 +62,22 @@ fn wrong_values_are_refused_with_their_place() {
         (json!({ "maxKubernetesRequests": 1 }), "/maxKubernetesRequests"),
         (json!({ "log": { "format": "xml" } }), "/log/format"),
         (json!({ "http": { "port": 80 } }), "/http/port"),
+        (
+            json!({ "tracing": { "otlpEndpoint": "collector:4317" } }),
+            "/tracing/otlpEndpoint",
+        ),
         (json!({ "image": { "digest": "latest" } }), "/image/digest"),
         (json!({ "image": { "repository": "" } }), "/image/repository"),
+        (
+            json!({ "prometheusRule": { "runbookUrl": "runbooks" } }),
+            "/prometheusRule/runbookUrl",
+        ),
+        (
+            json!({ "prometheusRule": { "disabled": ["A", "A"] } }),
+            "/prometheusRule/disabled",
+        ),
+        (json!({ "dashboard": { "labels": { "a": "b c" } } }), "/dashboard/labels/a"),
+        (json!({ "approvalPolicy": { "enabled": "yes" } }), "/approvalPolicy/enabled"),
         (
             json!({ "podDisruptionBudget": { "maxUnavailable": "half" } }),
             "/podDisruptionBudget/maxUnavailable",

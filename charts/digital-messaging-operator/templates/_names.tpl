@@ -26,6 +26,10 @@
 {{- printf "%s-metrics" (include "digital-messaging-operator.fullname" .) -}}
 {{- end }}
 
+{{- define "digital-messaging-operator.dashboardName" -}}
+{{- printf "%s-dashboard" (include "digital-messaging-operator.fullname" .) -}}
+{{- end }}
+
 {{- define "digital-messaging-operator.managerName" -}}
 {{- printf "%s-manager" (include "digital-messaging-operator.fullname" .) -}}
 {{- end }}

@@ -1,6 +1,6 @@
 //! What users install, made from the charts: the kustomize overlays in `deploy/`, the single file of a release, and the
-//! charts' tables of values. The charts are the only source; `make manifests` writes the rest, and a test compares it. What
-//! Argo CD has to know is made beside it, from scripts.
+//! charts' tables of values. The charts are the only source but for the admission policies, of which they have a copy;
+//! `make manifests` writes the rest, and a test compares it. What Argo CD has to know is made beside it, from scripts.
 
 mod argocd;
 mod helm;
@@ -30,6 +30,12 @@ pub const RELEASE: &str = "digital-messaging-operator";
 /// The namespace that manifests are rendered for.
 pub const NAMESPACE: &str = "digital-messaging";
 
+/// What the chart has a copy of, because a chart cannot read what lies outside of it.
+const APPROVAL: [(&str, &str); 2] = [
+    ("deploy/approval/approval.yaml", "files/approval.yaml"),
+    ("deploy/approval/roles.yaml", "files/approval-roles.yaml"),
+];
+
 /// A file of the repository that is made from the charts.
 #[derive(Debug)]
 pub struct MadeFile {
@@ -57,6 +63,12 @@ pub fn files(helm: &Helm) -> Result<Vec<MadeFile>> {
             path: Path::new(chart).join("README.md"),
             content,
         });
+    }
+    for (source, copy) in APPROVAL {
+        let path = project().join(source);
+        let content = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let path = Path::new(CHART).join(copy);
+        files.push(MadeFile { path, content });
     }
     Ok(files)
 }

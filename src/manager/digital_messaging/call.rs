@@ -10,11 +10,14 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::manager::{
-    connect::Access,
-    error::{AuthenticationFault, ClaimedBy, Class, Error, Outage, one_line},
-    transport::{Answer, Bounds, MAX_LIST, MAX_OBJECT, exchange},
-    write::Fence,
+use crate::{
+    manager::{
+        connect::Access,
+        error::{AuthenticationFault, ClaimedBy, Class, Error, Outage, one_line},
+        transport::{Answer, Bounds, MAX_LIST, MAX_OBJECT, exchange},
+        write::Fence,
+    },
+    telemetry::traces,
 };
 
 /// A request that is not signed yet.
@@ -184,6 +187,7 @@ impl Caller {
             };
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
+        traces::inject(&mut headers);
         let mut insert = |name: &'static str, value: String| {
             let value = HeaderValue::try_from(value).map_err(|_| unsendable(name))?;
             headers.insert(name, value);

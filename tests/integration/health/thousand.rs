@@ -22,6 +22,8 @@ use crate::{
 
 const CONNECTIONS: usize = 1000;
 const PART: usize = 100;
+/// Of all metrics together. Most are the buckets of histograms: one set for each operation, controller or kind.
+const MOST_SERIES: usize = 600;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_a_thousand_connections_is_one_status_write_and_a_restart_is_none() {
@@ -29,6 +31,7 @@ async fn an_outage_of_a_thousand_connections_is_one_status_write_and_a_restart_i
     scene.ready_interface().await;
     let began = Instant::now();
     all_ready(&scene).await;
+    series_do_not_grow_with_objects(&scene);
     record(
         "thousand-connections-ready-in",
         format!("{:.0} s", began.elapsed().as_secs_f64()),
@@ -62,6 +65,24 @@ async fn all_ready(scene: &Scene) {
     }
     scene.counted(CONNECTIONS).await;
     scene.time_passes(2).await;
+}
+
+/// No series for each object, each namespace or each message: what there is at a thousand is what there is at ten.
+fn series_do_not_grow_with_objects(scene: &Scene) {
+    let text = scene.metrics.encode().unwrap();
+    let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let labels = series.iter().filter_map(|line| line.split_once('{'));
+    for (_, labels) in labels {
+        for name in [scene.namespace.as_str(), "mixed-", "acme", "support", "cn_", "127.0.0.1"] {
+            assert!(!labels.contains(name), "{name} is a label: {labels}");
+        }
+    }
+    assert!(series.len() < MOST_SERIES, "{} series:\n{}", series.len(), series.join("\n"));
+    let connections = r#"digital_messaging_resources{kind="ChannelConnection",reason="Ready"} 1000"#;
+    assert!(series.contains(&connections), "no {connections} in {text}");
+    assert!(scene.sample(r#"digital_messaging_time_to_ready_seconds_count{kind="ChannelConnection"}"#) >= 999.5);
+    assert!(scene.sample(r#"workqueue_adds_total{name="channelconnections"}"#) >= 999.5);
+    eprintln!("{} series at {CONNECTIONS} connections", series.len());
 }
 
 async fn outage(scene: &Scene) {

@@ -221,6 +221,20 @@ impl Scene {
         });
     }
 
+    /// Whether an operator runs in this process.
+    pub fn has_operator(&self) -> bool {
+        self.operator.is_some()
+    }
+
+    /// Fails if a secret value that was used is in this text.
+    pub fn assert_no_secret_in(&self, text: &str) {
+        let secrets = self.secrets.lock().unwrap();
+        assert!(!secrets.is_empty(), "no secret was used");
+        if let Some(secret) = secrets.iter().find(|secret| text.contains(secret.as_str())) {
+            panic!("{secret} is in {text}");
+        }
+    }
+
     /// Where the operator serves its health and metrics, without a trailing slash.
     pub fn operator_url(&self) -> String {
         let operator = self.operator.as_ref().expect("the operator runs");
