@@ -48,7 +48,7 @@ e2e-on-a-node: tools
 	@tools/build.sh node
 	@$(MAKE) --no-print-directory image
 	@echo 'e2e: compiling the tests (some minutes the first time)'
-	@$(CARGO) test --workspace --no-run
+	@$(CARGO) test --workspace --test on_a_node --no-run
 	@$(BUILT)/e2e --image build/image.tar \
 		$(CARGO) test --workspace --test on_a_node -- --ignored --test-threads=1 $(ARGS)
 	@echo 'e2e: all passed'
