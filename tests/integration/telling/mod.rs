@@ -53,7 +53,7 @@ async fn metrics_come_in_the_format_that_is_asked_for() {
     assert!(kind(&answer).starts_with("application/openmetrics-text"), "{}", kind(&answer));
     let text = answer.text().await.unwrap();
     assert!(
-        text.contains("# TYPE digital_messaging_drift counter\n") && text.ends_with("# EOF\n"),
+        text.contains("# TYPE digital_messaging_events_dropped counter\n") && text.ends_with("# EOF\n"),
         "{text}"
     );
 
@@ -61,7 +61,7 @@ async fn metrics_come_in_the_format_that_is_asked_for() {
     assert!(kind(&answer).starts_with("text/plain; version=0.0.4"), "{}", kind(&answer));
     let text = answer.text().await.unwrap();
     assert!(
-        text.contains("# TYPE digital_messaging_drift_total counter\n") && !text.contains("# EOF"),
+        text.contains("# TYPE digital_messaging_events_dropped_total counter\n") && !text.contains("# EOF"),
         "{text}"
     );
     operator.process().terminate(DEADLINE).await.unwrap();
