@@ -21,8 +21,10 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder" # apt-get downloads as another user
 # shellcheck disable=SC2086 # a list of words
-(cd "$folder" && apt-get download -qq $packages >/dev/null 2>&1) || {
-    say "no redis-server: apt-get download $packages did not work (apt-get update may help)"
+download() { (cd "$folder" && apt-get download -qq $packages >/dev/null 2>&1); }
+# A new machine may never have heard of any package.
+download || { apt-get update -qq >/dev/null 2>&1 && download; } || {
+    say "no redis-server: apt-get download $packages did not work"
     exit 1
 }
 rm -rf "$out/redis"
