@@ -33,9 +33,23 @@ impl Stage {
         let stage = &*self;
         let found = stage
             .scene
-            .eventually("everything is as the model says", async || stage.compare(model, ids).await)
+            .eventually("everything is as the model says", async || {
+                stage.has_handled(&token).await?;
+                stage.compare(model, ids).await
+            })
             .await;
         *ids = found;
+    }
+
+    /// The credential has been looked at once more: what it says from now on is what it found.
+    async fn has_handled(&self, retry: &str) -> Result<(), String> {
+        let credential: ManagerCredential = get(&self.scene.credentials(), "acme").await?;
+        let handled = credential.status.and_then(|status| status.last_handled_retry);
+        if handled.as_deref() == Some(retry) {
+            Ok(())
+        } else {
+            Err(format!("acme: the last retry handled is {handled:?}"))
+        }
     }
 
     async fn compare(&self, model: &Model, known: &Ids) -> Result<Ids, String> {
