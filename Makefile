@@ -25,7 +25,7 @@ endif
 .PHONY: help demo test older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Start everything, apply the examples, show what came of it (ARGS=--exit to leave when all is Ready)
 	@tools/build.sh etcd kube-apiserver kubectl
