@@ -22,7 +22,7 @@ export KUBEBUILDER_ASSETS := $(CURDIR)/build/kubernetes-$(KUBERNETES)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
+.PHONY: help demo test checked older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,15 @@ demo: ## Start everything, apply the examples, show what came of it (ARGS=--exit
 	@$(CARGO) build --workspace --bins
 	@$(SANDBOX) demo $(ARGS)
 
-test: $(if $(KUBERNETES),older-kubernetes) tools lint deny ## Check formatting, lints, dependencies and generated files; run all tests on a real API server (KUBERNETES=1.33 for an older one)
+test: $(if $(KUBERNETES),older-kubernetes) checked ## Check formatting, lints, dependencies and generated files; run all tests on a real API server (KUBERNETES=1.33 for an older one)
 	@echo 'test: compiling the tests (some minutes the first time)'
 	@$(CARGO) test --workspace --no-run
 	@RUST_TEST_THREADS=$(TEST_THREADS) $(SANDBOX) exec -- $(CARGO) test --workspace
 	@echo 'test: all passed'
+
+# At the same time, because linkers use one core only.
+checked:
+	@$(MAKE) --no-print-directory --jobs=2 tools lint deny
 
 e2e: ## Install the charts with Helm on a real one-node cluster, and break what can break (Linux, root; otherwise says so)
 	@if e2e/install.sh; then $(MAKE) --no-print-directory e2e-on-a-node; elif [ $$? -ne 3 ]; then exit 1; fi

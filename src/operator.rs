@@ -308,7 +308,7 @@ fn mirror(scope: &Scope, sources: &watch::Receiver<Source>, metrics: &Arc<Metric
         interfaces: wake_interfaces,
         connections: wake_connections,
     };
-    let mirror = Arc::new(Mirror::new(stores, wakers, metrics.clone()));
+    let mirror = Arc::new(Mirror::new(scope.clone(), stores, wakers, metrics.clone()));
     let named = |name: &'static str, pump: BoxFuture<'static, ()>| -> Pump {
         Box::pin(async move {
             pump.await;

@@ -118,6 +118,12 @@ pub trait HasConditions {
     /// Remembers which version of the spec the status speaks of.
     fn set_observed_generation(&mut self, generation: i64);
 
+    /// The last `retry` that was acted on.
+    fn handled_retry(&self) -> Option<&String>;
+
+    /// Remembers the last `retry` that was acted on.
+    fn set_handled_retry(&mut self, token: String);
+
     /// The condition of a type.
     fn condition(&self, type_: ConditionType) -> Option<&Condition> {
         self.conditions().iter().find(|condition| condition.type_ == type_)

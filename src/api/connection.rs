@@ -217,6 +217,14 @@ impl HasConditions for ChannelConnectionStatus {
         &mut self.conditions
     }
 
+    fn handled_retry(&self) -> Option<&String> {
+        self.last_handled_retry.as_ref()
+    }
+
+    fn set_handled_retry(&mut self, token: String) {
+        self.last_handled_retry = Some(token);
+    }
+
     fn set_observed_generation(&mut self, generation: i64) {
         self.observed_generation = Some(generation);
     }

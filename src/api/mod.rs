@@ -33,6 +33,8 @@ pub mod policy;
 pub mod reference;
 mod schema;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 pub use adoption::{Adoption, AdoptionKey, AdoptionMode};
 pub use channel::{Channel, ChannelType};
 pub use condition::{Condition, ConditionStatus, ConditionType, HasConditions};
@@ -95,6 +97,11 @@ pub mod annotation {
 
 /// Finalizer of objects that have something to clean up at the manager.
 pub const FINALIZER: &str = "digitalmessaging.io/cleanup";
+
+/// Whether the object with this metadata carries our finalizer.
+pub fn has_finalizer(meta: &ObjectMeta) -> bool {
+    meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}
 
 #[cfg(test)]
 mod tests {

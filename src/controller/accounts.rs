@@ -7,18 +7,24 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    api::{ManagerCredential, manager_credential as api},
     desired::{
-        Mirror,
+        Mirror, facts,
         graph::Interest,
         node::{Kind, Node},
     },
-    manager::{Manager, connect::AccountKey, observed::Identity, values::RemoteId},
+    manager::{
+        Manager,
+        connect::AccountKey,
+        observed::Identity,
+        values::{Insecure, RemoteId, WebUrl},
+    },
     session::{Listener, Permit, Requester, Session, Settings, mirror::Touch},
     telemetry::metrics::Metrics,
 };
@@ -76,7 +82,12 @@ pub struct Opened {
 
 /// Why a credential does not get an account.
 #[derive(Debug, PartialEq, Eq)]
-pub struct InUse;
+pub enum InUse {
+    /// Another one holds it.
+    Held,
+    /// Another one held it before this process began, and may open it again; at the latest after this time it is free.
+    Reserved(Duration),
+}
 
 #[derive(Default)]
 struct Inner {
@@ -84,6 +95,8 @@ struct Inner {
     proven: HashMap<Node, Proven>,
     verdicts: HashMap<Node, Verdict>,
     waiting: HashMap<AccountKey, BTreeSet<Node>>,
+    /// Since when accounts that nobody holds are kept free for who held them before.
+    reserved: HashMap<AccountKey, Instant>,
 }
 
 struct Holder {
@@ -142,9 +155,17 @@ impl Accounts {
     /// Takes a verdict on a credential, and wakes its dependants if it is news.
     pub fn judge(&self, credential: &Node, verdict: Verdict) {
         let differs = self.verdict(credential).differs(&verdict);
-        let before = self.inner().verdicts.insert(credential.clone(), verdict);
+        let (before, waiting) = {
+            let mut inner = self.inner();
+            let opened_nothing = differs && matches!(verdict, Verdict::NotReady(..));
+            let reserved = inner.reserved.keys().filter(|_| opened_nothing);
+            let waiting: BTreeSet<Node> = reserved.filter_map(|account| inner.waiting.get(account)).flatten().cloned().collect();
+            (inner.verdicts.insert(credential.clone(), verdict), waiting)
+        };
         // Outside the lock: it may be the last handle of a session.
         drop(before);
+        // It may be for this one that they wait.
+        self.mirror.wake(waiting.iter().filter(|node| *node != credential));
         if differs {
             self.mirror.wake(&self.mirror.all_dependants(credential));
         }
@@ -169,18 +190,21 @@ impl Accounts {
         proven.is_some_and(|proven| std::mem::take(&mut proven.doubted))
     }
 
-    /// Takes an account for a credential that authenticated, with the adapter that did.
+    /// Takes an account for a credential that authenticated, with the adapter that did. `held_before`: whether its status says
+    /// that it held this account already.
     ///
     /// # Errors
-    /// [`InUse`] if another credential holds it.
+    /// [`InUse`] if another credential holds it, or held it before a restart and may still open it.
     pub fn claim(
         &self,
         credential: &Node,
         uid: &str,
         account: &AccountKey,
+        held_before: bool,
         opened: Opened,
         settings: Settings,
     ) -> Result<Proven, InUse> {
+        let is_reserved = !held_before && self.is_reserved(credential, account);
         let present = {
             let mut inner = self.inner();
             if let Some(holder) = inner.holders.get(account)
@@ -188,8 +212,17 @@ impl Accounts {
                 && self.is_alive(holder)
             {
                 inner.waiting.entry(account.clone()).or_default().insert(credential.clone());
-                return Err(InUse);
+                return Err(InUse::Held);
             }
+            let is_holder = inner.holders.get(account).is_some_and(|holder| holder.node == *credential);
+            if is_reserved && !is_holder {
+                let since = inner.reserved.entry(account.clone()).or_insert_with(Instant::now).elapsed();
+                if let Some(left) = self.recheck.checked_sub(since).filter(|left| !left.is_zero()) {
+                    inner.waiting.entry(account.clone()).or_default().insert(credential.clone());
+                    return Err(InUse::Reserved(left));
+                }
+            }
+            inner.reserved.remove(account);
             inner.holders.insert(
                 account.clone(),
                 Holder {
@@ -235,6 +268,27 @@ impl Accounts {
             self.mirror.wake(&self.mirror.all_dependants(credential));
         }
         Ok(proven)
+    }
+
+    /// Whether another credential held an account before this process began, and has not been seen to have lost it. Its status
+    /// says so, which somebody may have forged: therefore this is good for a while only, and for who can still authenticate.
+    fn is_reserved(&self, claimant: &Node, account: &AccountKey) -> bool {
+        let held_it = |other: &ManagerCredential| {
+            let api::Manager::DigitalMessaging(manager) = &other.spec.manager;
+            let manager_id = other.status.as_ref().and_then(|status| status.manager_id.as_deref());
+            let endpoint = WebUrl::parse(&manager.endpoint, Insecure::Allowed);
+            matches!((endpoint, manager_id), (Ok(endpoint), Some(id)) if AccountKey::new(&endpoint, id) == *account)
+        };
+        let others = self.mirror.credentials.state();
+        others.iter().any(|other| {
+            let node = facts::node(Kind::Credential, &**other);
+            node != *claimant
+                && held_it(other)
+                && match self.verdict(&node) {
+                    Verdict::Unknown | Verdict::Ready(_) => true,
+                    Verdict::NotReady(reason, _) => reason.ends_by_itself(),
+                }
+        })
     }
 
     /// Releases what a former credential of the same name holds: it is gone, and this one has proved nothing yet.
@@ -389,16 +443,16 @@ impl Listener for Wake {
             return Vec::new();
         };
         let mut dependants = accounts.mirror.all_dependants(&holder);
-        // What is known to be missing is not missed once more.
-        dependants.retain(|node| !match node.kind {
+        // What is known to be missing is not missed once more, nor what may have been deleted with its resource.
+        dependants.retain(|node| match node.kind {
             Kind::Interface => accounts
                 .mirror
                 .interface(node)
-                .is_some_and(|it| is_known_missing(it.status.as_ref())),
+                .is_some_and(|it| it.metadata.deletion_timestamp.is_none() && !is_known_missing(it.status.as_ref())),
             Kind::Connection => accounts
                 .mirror
                 .connection(node)
-                .is_some_and(|it| is_known_missing(it.status.as_ref())),
+                .is_some_and(|it| it.metadata.deletion_timestamp.is_none() && !is_known_missing(it.status.as_ref())),
             _ => false,
         });
         accounts.mirror.remembered(&dependants)

@@ -25,7 +25,10 @@ pub struct Basis<'a> {
     pub last_approved: Option<&'a str>,
 }
 
-/// Looks whether changes may be made. Returns the hash of the plan if it had to be approved, and was.
+/// Looks whether changes may be made. Returns the approval that is used up with that: it works no second time.
+///
+/// One that is found where nothing waits for it is used up as well: the changes that it was for may have been made by an
+/// operator that ended before it could remember that.
 ///
 /// # Errors
 /// Why not; with the plan if it waits for approval.
@@ -36,18 +39,20 @@ pub fn gate(
     basis: Basis<'_>,
     annotations: Option<&BTreeMap<String, String>>,
 ) -> Result<Option<String>, Trouble> {
+    let given = annotations.and_then(|annotations| annotations.get(annotation::APPROVE));
+    let used_up = || given.filter(|hash| is_hash(hash)).cloned();
     if changes.is_empty() {
-        return Ok(None);
+        return Ok(used_up());
     }
     if policy.management == Management::Observe {
         let message = format!("the manager holds something else in: {}", list(changes));
         return Err(Trouble::new(Reason::Differs, message));
     }
     if policy.approval == Approval::NotRequired {
-        return Ok(None);
+        return Ok(used_up());
     }
     let hash = plan_hash(&subject.uid, subject.generation, &basis, changes);
-    if annotations.and_then(|annotations| annotations.get(annotation::APPROVE)) == Some(&hash) {
+    if given == Some(&hash) {
         return Ok(Some(hash));
     }
     let message = format!(
@@ -91,6 +96,11 @@ fn plan_hash(uid: &str, generation: i64, basis: &Basis<'_>, changes: &[Change]) 
         changes
     ]);
     sha256_hex(parts.to_string().as_bytes())
+}
+
+/// Whether a text may be the hash of a plan. Any other approves nothing, and is not worth being remembered.
+fn is_hash(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Pointers for people, a few of them.
@@ -190,6 +200,22 @@ mod tests {
             gate(policy(Approval::NotRequired), &changes(), &subject(), BASIS, None).unwrap(),
             None
         );
+    }
+
+    #[test]
+    fn an_approval_that_nothing_waits_for_is_used_up_and_anything_else_ignored() {
+        let look = |approve: &str| {
+            let annotations = BTreeMap::from([(annotation::APPROVE.to_owned(), approve.to_owned())]);
+            gate(policy(Approval::Required), &[], &subject(), BASIS, Some(&annotations)).unwrap()
+        };
+        let hash = ask(BASIS, None).unwrap_err().plan.unwrap().hash;
+        assert_eq!(look(&hash), Some(hash.clone()));
+        assert_eq!(look("yes, please"), None);
+        let after = Basis {
+            last_approved: Some(&hash),
+            ..BASIS
+        };
+        assert!(ask(after, Some(&hash)).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     reason::Reason,
     release,
     report::{self, Readiness},
+    retry,
     trouble::{Retry, Stop, Trouble},
 };
 use crate::{
@@ -57,10 +58,16 @@ where
         Err(Stop::Stale) => Next::Stale,
         Err(Stop::Trouble(trouble)) => {
             let trouble = or_abandon(trouble, subject);
-            if let Some(pause) = before.and_then(|before| pause(before, &trouble, subject, context)) {
+            let retry = retry::new_token(object, before.and_then(HasConditions::handled_retry));
+            if retry.is_none()
+                && let Some(pause) = before.and_then(|before| pause(before, &trouble, subject, context))
+            {
                 return Next::After(pause);
             }
             let mut after = before.cloned().unwrap_or_default();
+            if let Some(token) = retry {
+                after.set_handled_retry(token);
+            }
             report::set_conditions(&mut after, subject.generation, Readiness::Unchanged, Some(&trouble));
             after.set_plan(trouble.plan.as_deref().cloned());
             let next = report::next_after(Some(&trouble));
@@ -89,7 +96,7 @@ fn pause(before: &impl HasConditions, trouble: &Trouble, subject: &Subject, cont
 pub fn wait_for(kind: Kind, subject: &Subject, context: &Context) -> Result<(), Stop> {
     let waiting = context.mirror.sum(&subject.node, kind).finalizers;
     if waiting == 0 {
-        return Ok(());
+        return wait_for_unreadable(kind, subject, context);
     }
     let dependants = context.mirror.dependants(&subject.node);
     let kept = dependants
@@ -101,6 +108,27 @@ pub fn wait_for(kind: Kind, subject: &Subject, context: &Context) -> Result<(), 
         kind.as_str()
     );
     Err(Trouble::new(Reason::DependantsRemain, message).into())
+}
+
+/// What cannot be read may be a dependant.
+fn wait_for_unreadable(kind: Kind, subject: &Subject, context: &Context) -> Result<(), Stop> {
+    let unreadable = context.mirror.unreadable.kept_in(&subject.node.namespace, kind);
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let names = unreadable.iter().take(5).map(|node| node.name.to_string());
+    let message = format!(
+        "waits for {} {}(s) that this version of the operator cannot read and that may have to be cleaned up first: {}; see their conditions",
+        unreadable.len(),
+        kind.as_str(),
+        names.collect::<Vec<_>>().join(", ")
+    );
+    Err(Trouble::new(Reason::DependantsRemain, message).into())
+}
+
+/// Whether a parent that is protected stays so, because something that cannot be read may need it to be cleaned up.
+pub fn may_be_needed(parent: &impl Resource, subject: &Subject, kind: Kind, context: &Context) -> bool {
+    finalizer::is_on(parent) && !context.mirror.unreadable.kept_in(&subject.node.namespace, kind).is_empty()
 }
 
 fn has_finalizer(node: &Node, context: &Context) -> bool {
@@ -118,17 +146,24 @@ fn or_abandon(trouble: Trouble, subject: &Subject) -> Trouble {
         return trouble;
     }
     let message = format!(
-        "it is being deleted, and cannot be cleaned up at the manager: {}. To let go and leave the manager as it is: \
-         kubectl annotate {} --namespace {} {} {}=true",
+        "it is being deleted, and cannot be cleaned up at the manager: {}. {}",
         trouble.message,
-        subject.node.kind.as_str().to_lowercase(),
-        subject.node.namespace,
-        subject.node.name,
-        annotation::ABANDON,
+        way_out(&subject.node),
     );
     Trouble {
         retry: trouble.retry,
         plan: trouble.plan,
         ..Trouble::new(trouble.reason, message)
     }
+}
+
+/// How to let go of an object that cannot be cleaned up.
+pub fn way_out(node: &Node) -> String {
+    format!(
+        "To let go and leave the manager as it is: kubectl annotate {} --namespace {} {} {}=true",
+        node.kind.as_str().to_lowercase(),
+        node.namespace,
+        node.name,
+        annotation::ABANDON,
+    )
 }

@@ -5,6 +5,7 @@ use crate::{
     desired::{Mirror, node::Node},
     manager::values::RemoteId,
     plan::{Intent, Refusal, identity::Claimants},
+    session::Session,
 };
 
 use super::{
@@ -28,7 +29,7 @@ impl Claimants for Alive<'_> {
     }
 
     fn is_ours(&self, reference: &str) -> bool {
-        Node::of_reference(self.installation, reference).is_some()
+        Node::of_reference(self.installation, reference).is_some_and(|node| self.mirror.watches(&node.namespace))
     }
 }
 
@@ -141,6 +142,22 @@ pub fn remembered(id: Option<&String>, account: Option<&String>, current: &str) 
         )
         .into()),
         (id, _) => Ok(id),
+    }
+}
+
+/// Whether what is to be cleaned up is in the account that is open: in any other it would not be found, and taken for gone.
+///
+/// # Errors
+/// If it is in another account.
+pub fn of_this_account(status: Option<(&Option<String>, &Option<String>)>, session: &Session) -> Result<(), Stop> {
+    let current = session.account().as_str();
+    match status {
+        Some((Some(_), Some(account))) if account != current => Err(Trouble::new(
+            Reason::AccountChanged,
+            format!("it is in account {account}, but the credential now opens {current}. Put the old credential back"),
+        )
+        .into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,17 +1,18 @@
-//! Objects that this version of the operator cannot read: says so on them, and does nothing else.
+//! Objects that this version of the operator cannot read: says so on them, lets go of those that are to be abandoned, and does
+//! nothing else.
 
 use jiff::Timestamp;
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind, error_boundary::InvalidObject},
 };
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Context, reason::Reason};
+use super::{Context, cleanup, reason::Reason};
 use crate::{
-    api::{GROUP, VERSION},
+    api::{FINALIZER, GROUP, VERSION, annotation, has_finalizer},
     desired::node::Node,
     kubernetes::client::{self, WriteError},
     manager::error::one_line,
@@ -42,6 +43,21 @@ pub async fn run(context: &Context) {
     }
 }
 
+/// Takes our finalizer off, and leaves the manager as it is.
+async fn let_go(node: &Node, object: &DynamicObject, api: &Api<DynamicObject>, context: &Context) -> Result<(), WriteError> {
+    let others: Vec<_> = object.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).collect();
+    let patch = Patch::Merge(json!({
+        "metadata": { "uid": object.uid(), "resourceVersion": object.metadata.resource_version, "finalizers": others },
+    }));
+    let params = PatchParams::default();
+    let write = api.patch_metadata(&node.name, &params, &patch);
+    context
+        .kubernetes
+        .write(node.kind.plural(), "patch", write)
+        .await
+        .map(drop)
+}
+
 async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Result<(), WriteError> {
     let resource =
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, node.kind.as_str()), node.kind.plural());
@@ -53,10 +69,17 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Resu
     if object.metadata.resource_version != invalid.metadata.resource_version {
         return Ok(());
     }
-    let message = format!(
+    let is_ending = object.metadata.deletion_timestamp.is_some() && has_finalizer(&object.metadata);
+    if is_ending && object.annotations().get(annotation::ABANDON).is_some_and(|value| value == "true") {
+        return let_go(node, &object, &api, context).await;
+    }
+    let mut message = format!(
         "this version of the operator cannot read the object: {}",
         one_line(&invalid.error, 700)
     );
+    if is_ending {
+        message = format!("{message}. It is being deleted, and cannot be cleaned up at the manager. {}", cleanup::way_out(node));
+    }
     let conditions = object
         .data
         .pointer("/status/conditions")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    api::{FINALIZER, ManagerCredential, label},
+    api::{ManagerCredential, label},
     desired::node::{Kind, Node},
     kubernetes::secrets::{SecretData, Unwatched},
     session::{Session, health::Health},
@@ -100,16 +100,6 @@ pub fn session(credential: &Node, context: &Context, needed: bool) -> Result<Arc
             }
         }
     }
-}
-
-/// Whether a parent carries our finalizer, so that it stays until what depends on it is cleaned up.
-pub fn stays(parent: &impl kube::Resource) -> bool {
-    parent
-        .meta()
-        .finalizers
-        .iter()
-        .flatten()
-        .any(|finalizer| finalizer == FINALIZER)
 }
 
 /// The credential of a name.

@@ -184,6 +184,9 @@ reasons! {
     RotationRefused [X] Stalled;
     /// The manager has made a new JWT secret on demand, and the outputs hold it. The message says until when the one before is honoured.
     SecretRotated [X] Fine;
+    /// `spec.outputs.secret.name` was changed: the outputs are kept in the new Secret from now on. The one before stays as it was,
+    /// because somebody may still read it, until it is deleted by hand or with a connection of `deletion: Delete`.
+    OutputsMoved [X] Fine;
     /// `management: Observe`, and there is nothing at the manager to observe.
     NothingToObserve [I X] Waiting;
     /// `management: Observe`: the manager holds something else than what is declared. Nothing is changed; the message lists the fields.

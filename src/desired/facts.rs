@@ -13,8 +13,8 @@ use kube::{
 
 use crate::{
     api::{
-        Adoption, Channel, ChannelConnection, ConditionStatus, ConditionType, DigitalMessagingInterface, FINALIZER,
-        HasConditions, ManagerCredential, Policy,
+        Adoption, Channel, ChannelConnection, ConditionStatus, ConditionType, DigitalMessagingInterface, HasConditions,
+        ManagerCredential, Policy, has_finalizer,
     },
     manager::{capabilities::ChannelKind, settings::NaturalKey},
 };
@@ -39,10 +39,6 @@ fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-fn has_finalizer(meta: &ObjectMeta) -> bool {
-    meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
 fn summary(meta: &ObjectMeta, policy: Option<Policy>, status: Option<&impl HasConditions>) -> Summary {

@@ -25,7 +25,7 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client,
-    core::PartialObjectMeta,
+    core::{PartialObjectMeta, error_boundary::InvalidObject},
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::sync::{mpsc, watch};
@@ -38,6 +38,7 @@ use crate::{
 use graph::{Dependants, Facts, Graph, Interest};
 use node::{Kind, Node};
 use progress::Progress;
+use pump::Scope;
 use unreadable::Unreadable;
 
 /// Metadata of a Secret.
@@ -59,6 +60,7 @@ pub struct Mirror {
     pub progress: Progress,
     /// Objects that cannot be read, and wait to be told so.
     pub unreadable: Unreadable,
+    scope: Scope,
     graph: RwLock<Graph>,
     wakers: Wakers,
     /// Whether wake-ups are wanted: a standby only keeps its stores warm.
@@ -147,8 +149,8 @@ pub struct Stores {
 }
 
 impl Mirror {
-    /// A mirror over these stores.
-    pub fn new(stores: Stores, wakers: Wakers, metrics: Arc<Metrics>) -> Self {
+    /// A mirror over these stores, which are of these namespaces.
+    pub fn new(scope: Scope, stores: Stores, wakers: Wakers, metrics: Arc<Metrics>) -> Self {
         let Stores {
             credentials,
             interfaces,
@@ -164,6 +166,7 @@ impl Mirror {
             outputs,
             progress: Progress::new(metrics),
             unreadable: Unreadable::default(),
+            scope,
             graph: RwLock::default(),
             wakers,
             waking: AtomicBool::new(false),
@@ -276,6 +279,23 @@ impl Mirror {
     /// Who cares about a remote object by its ID or natural key.
     pub fn interested(&self, interest: &Interest) -> BTreeSet<Node> {
         self.graph(|graph| graph.interested(interest).collect())
+    }
+
+    /// All that may be the parent of something in a namespace.
+    fn parents_in(&self, namespace: &str) -> Vec<Node> {
+        let (credentials, interfaces) = (self.credentials.state(), self.interfaces.state());
+        let credentials = credentials.iter().map(|it| facts::node(Kind::Credential, &**it));
+        let interfaces = interfaces.iter().map(|it| facts::node(Kind::Interface, &**it));
+        let parents = credentials.chain(interfaces);
+        parents.filter(|node| &*node.namespace == namespace).collect()
+    }
+
+    /// Whether objects of a namespace are seen.
+    pub fn watches(&self, namespace: &str) -> bool {
+        match &self.scope {
+            Scope::Cluster => true,
+            Scope::Namespaces(names) => names.contains(namespace),
+        }
     }
 
     /// The remote IDs that the statuses of these objects remember.
@@ -427,11 +447,24 @@ impl Mirror {
         self.wake(&woken);
     }
 
+    /// An object cannot be read. It is in the graph all the same: what it holds at the manager is still held, and who depends on
+    /// it still does. What it refers to is only known if it could be read before.
+    fn put_unreadable(&self, node: Node, invalid: InvalidObject) {
+        self.unreadable.put(node.clone(), invalid);
+        if !self.exists(&node) {
+            let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+            graph.put(&node, Facts::default());
+        }
+        self.wake(&self.dependants(&node));
+    }
+
     /// Takes an object out of the graph and wakes whom it concerns.
     fn remove(&self, node: &Node) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.written().remove(node);
-        self.unreadable.forget(node);
+        if self.unreadable.forget(node) {
+            self.wake(&self.parents_in(&node.namespace));
+        }
         // The reconciler of an object that is gone is not run, but whoever keeps something for it hears.
         self.wake([node]);
         self.wake(&woken);

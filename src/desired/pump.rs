@@ -334,9 +334,7 @@ impl<K: Watched> Pump<K> {
             unreadable.insert(node.clone());
         }
         self.take_from_store(&node);
-        // It stays in the graph: what it holds at the manager is still held, and who depends on it still does.
-        self.mirror.wake(&self.mirror.dependants(&node));
-        self.mirror.unreadable.put(node, invalid);
+        self.mirror.put_unreadable(node, invalid);
     }
 
     fn node_of(&self, invalid: &InvalidObject) -> Node {

@@ -8,16 +8,11 @@ use kube::{
 use serde_json::json;
 
 use super::client::{Kubernetes, WriteError};
-use crate::api::FINALIZER;
+use crate::api::{FINALIZER, has_finalizer};
 
 /// Whether an object carries our finalizer.
 pub fn is_on(object: &impl Resource) -> bool {
-    object
-        .meta()
-        .finalizers
-        .iter()
-        .flatten()
-        .any(|finalizer| finalizer == FINALIZER)
+    has_finalizer(object.meta())
 }
 
 /// Adds or removes our finalizer, over the version of `object`. Returns the version that left, if it had to write.

@@ -87,7 +87,7 @@ pub enum Holding<T> {
 pub trait Claimants {
     /// Whether `reference` belongs to a resource that exists in the watched namespaces of this installation.
     fn is_alive(&self, reference: &str) -> bool;
-    /// Whether `reference` was made by this installation.
+    /// Whether `reference` was made by this installation, for a namespace that it watches.
     fn is_ours(&self, reference: &str) -> bool;
 }
 
@@ -123,7 +123,7 @@ pub fn hold<T: Holdable>(mark: &Mark, evidence: Evidence<T>, claimants: &impl Cl
         let free = match target.claim().reference.as_deref() {
             None => true,
             Some(other) if claimants.is_ours(other) => !claimants.is_alive(other),
-            // Another installation: whether its resource lives cannot be seen from here. One that lets go takes its claimant off.
+            // Elsewhere: whether that resource lives cannot be seen from here. An installation that lets go takes its claimant off.
             Some(_) => target.claim().claimant.is_none() || evidence.take_over.as_ref() == Some(target.id()),
         };
         return if free {

@@ -4,7 +4,7 @@
 //! replaced by a newer revision of itself, and a walk sweeps or restores nothing that was written or deleted since it began.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -45,6 +45,8 @@ pub struct Mirror {
     by_natural_key: HashMap<NaturalKey, RemoteId>,
     /// Objects that we deleted, and during which walk: a walk that began before may still list them.
     deleted: HashMap<RemoteId, u64>,
+    /// Objects that we have asked the manager to delete: they go with us, whatever comes of the answer.
+    leaving: HashSet<RemoteId>,
     walk: u64,
     complete: bool,
 }
@@ -138,8 +140,8 @@ impl Mirror {
             .filter(|(_, entry)| entry.walk < walk)
             .map(|(id, _)| id.clone())
             .collect();
-        seen.vanished = swept.len();
         for id in swept {
+            seen.vanished = seen.vanished.saturating_add(usize::from(!self.leaving.contains(&id)));
             seen.touched.extend(self.remove(&id));
         }
         self.deleted.retain(|_, deleted| *deleted >= walk);
@@ -160,9 +162,10 @@ impl Mirror {
                 ObservedChange::Gone(id) => {
                     // The end of our own deletion: what comes after it is news.
                     self.deleted.remove(&id);
+                    let goes_with_us = self.leaving.contains(&id);
                     if let Some(touch) = self.remove(&id) {
                         seen.touched.push(touch);
-                        seen.vanished = seen.vanished.saturating_add(1);
+                        seen.vanished = seen.vanished.saturating_add(usize::from(!goes_with_us));
                     }
                 }
             }
@@ -178,6 +181,13 @@ impl Mirror {
         touched
     }
 
+    /// The manager is about to be asked to delete an object. What it tells of that may come before its answer.
+    pub fn expect_gone(&mut self, id: &RemoteId) {
+        if self.objects.contains_key(id) {
+            self.leaving.insert(id.clone());
+        }
+    }
+
     /// Forgets an object that we deleted, or that a look by ID did not find.
     pub fn forget(&mut self, id: &RemoteId) -> Option<Touch> {
         self.deleted.insert(id.clone(), self.walk);
@@ -189,7 +199,11 @@ impl Mirror {
         if self.objects.get(&id).is_some_and(|entry| entry.revision >= object.revision()) {
             return;
         }
+        let is_leaving = self.leaving.contains(&id);
         let before = self.remove(&id);
+        if is_leaving {
+            self.leaving.insert(id.clone());
+        }
         let mut touch = touch(&object);
         if let Some(reference) = object.claim().reference.clone() {
             self.by_reference.entry(reference).or_default().insert(id.clone());
@@ -218,6 +232,7 @@ impl Mirror {
 
     fn remove(&mut self, id: &RemoteId) -> Option<Touch> {
         let entry = self.objects.remove(id)?;
+        self.leaving.remove(id);
         let touch = touch(&entry.object);
         for reference in &touch.references {
             if let Some(holders) = self.by_reference.get_mut(reference) {
@@ -305,6 +320,22 @@ mod tests {
         assert_eq!((seen.vanished, seen.touched.len()), (1, 1));
         assert_eq!(seen.touched[0].references, ["rb"]);
         assert!(mirror.interface_by_reference("rb").is_none() && mirror.interface_by_reference("ra").is_some());
+    }
+
+    #[test]
+    fn what_we_asked_to_delete_is_not_missed_before_the_answer_is_there() {
+        let mut mirror = mirror(vec![
+            object("a", Some("ra"), 1),
+            object("b", Some("rb"), 1),
+            object("c", None, 1),
+        ]);
+        mirror.expect_gone(&id("a"));
+        mirror.expect_gone(&id("b"));
+        let seen = mirror.take_changes(vec![ObservedChange::Gone(id("a")), ObservedChange::Gone(id("c"))]);
+        assert_eq!((seen.vanished, seen.touched.len()), (1, 2));
+        mirror.begin_walk();
+        let seen = mirror.finish_walk(vec![]);
+        assert_eq!((seen.vanished, seen.touched.len()), (0, 1));
     }
 
     #[test]

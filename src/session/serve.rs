@@ -113,6 +113,18 @@ impl Request {
         }
     }
 
+    /// What it has the manager delete.
+    fn deletes(&self) -> Option<&RemoteId> {
+        match self {
+            Self::RetireInterface(id, _) => Some(id),
+            Self::WriteConnection(_, write, _) => match &**write {
+                ConnectionWrite::Delete { id } => Some(id),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn fail(self, failure: Failure) {
         // A requester that is gone does not want to know.
         match self {
@@ -205,6 +217,9 @@ fn start(shared: &Arc<Shared>, mut envelope: Envelope, under_way: &mut JoinSet<D
     };
     if let Some(failure) = refusal {
         return envelope.request.fail(failure);
+    }
+    if let Some(id) = envelope.request.deletes() {
+        shared.mirror_mut().expect_gone(id);
     }
     let shared = shared.clone();
     let began = Instant::now();

@@ -40,6 +40,7 @@ fn held_up(reason: Reason) -> Option<Health> {
         | Reason::Suspended
         | Reason::DriftCorrected
         | Reason::SecretRotated
+        | Reason::OutputsMoved
         | Reason::ReconcileOverdue => None,
 
         // `management: Observe` wants nothing but to know.

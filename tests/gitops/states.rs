@@ -54,6 +54,7 @@ const NO_TROUBLE: &[Reason] = &[
     Reason::Suspended,
     Reason::DriftCorrected,
     Reason::SecretRotated,
+    Reason::OutputsMoved,
     Reason::ReconcileOverdue,
 ];
 

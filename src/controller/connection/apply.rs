@@ -139,7 +139,7 @@ pub(super) async fn apply(
 }
 
 /// The finalizer is on before anything is made that must be cleaned up, and the parents stay as long.
-async fn keep_finalizer(
+pub(super) async fn keep_finalizer(
     subject: &Subject,
     connection: &ChannelConnection,
     references: &References,

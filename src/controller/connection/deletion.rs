@@ -1,5 +1,7 @@
 //! A connection with `deletion: Delete` is deleted at the manager and its outputs with it; any other is left there.
 
+use std::collections::BTreeSet;
+
 use kube::Resource;
 
 use crate::{
@@ -7,10 +9,13 @@ use crate::{
     controller::{
         Context, Next, Subject,
         approval::{self, Basis},
-        cleanup, creation, parent,
+        cleanup, creation, holding, parent,
         trouble::Stop,
     },
-    desired::node::Kind,
+    desired::{
+        facts,
+        node::{Kind, Node},
+    },
     kubernetes::made_secret,
     manager::write::ConnectionWrite,
 };
@@ -33,15 +38,16 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
         return Ok(());
     }
     let session = parent::session(&credential_node, context, true)?;
+    let status = connection.status.as_ref();
+    holding::of_this_account(status.map(|it| (&it.id, &it.account)), &session)?;
     // Only what carries our mark is deleted, whatever the status says.
     let reference = subject.node.reference(&context.installation.name);
     if session.mirror().connection_by_reference(reference.as_str()).is_none() {
-        let creation = connection.status.as_ref().and_then(|status| status.creation.as_ref());
+        let creation = status.and_then(|status| status.creation.as_ref());
         creation::look_first(subject, creation, &session, context).await?;
     }
     let held = session.mirror().connection_by_reference(reference.as_str());
     if let Some(held) = held {
-        let status = connection.status.as_ref();
         let basis = Basis {
             account: session.account().as_str(),
             revision: Some(held.revision),
@@ -56,6 +62,20 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
             .write_connection(subject.requester(), held.interface_id.clone(), write)
             .await?;
     }
-    let output = subject.node.sibling(Kind::Output, &connection.output_secret_name());
-    Ok(made_secret::delete(&context.kubernetes, &output, reference.as_str()).await?)
+    for output in outputs(subject, connection, reference.as_str(), context) {
+        made_secret::delete(&context.kubernetes, &output, reference.as_str()).await?;
+    }
+    Ok(())
+}
+
+/// The Secrets with outputs of this connection: that of the present name, and those of former ones.
+fn outputs(subject: &Subject, connection: &ChannelConnection, reference: &str, context: &Context) -> BTreeSet<Node> {
+    let secrets = context.mirror.outputs.state();
+    let owned = secrets.iter().filter(|secret| made_secret::is_owned(&secret.metadata, reference));
+    let mut outputs: BTreeSet<Node> = owned.map(|secret| facts::node(Kind::Output, &**secret)).collect();
+    // A Secret elsewhere may carry any mark.
+    outputs.retain(|node| node.namespace == subject.node.namespace);
+    // The watch may not have shown what was made just now.
+    outputs.insert(subject.node.sibling(Kind::Output, &connection.output_secret_name()));
+    outputs
 }

@@ -18,6 +18,7 @@ use crate::{
         trouble::{Stop, Trouble},
     },
     desired::node::{Kind, Node},
+    kubernetes::finalizer,
     manager::{
         capabilities::{Capabilities, ChannelKind, Support},
         observed::ObservedConnection,
@@ -132,7 +133,7 @@ pub(super) async fn references(subject: &Subject, connection: &ChannelConnection
         support,
         secrets,
         targets: targets(connection, &subject.node, &session, defaults, context),
-        parents_stay: parent::stays(&*interface) && parent::stays(&*credential),
+        parents_stay: finalizer::is_on(&*interface) && finalizer::is_on(&*credential),
         session,
     })
 }

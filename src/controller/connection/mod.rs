@@ -33,15 +33,19 @@ use crate::{
 /// Brings one connection forward.
 pub async fn reconcile(connection: Arc<ChannelConnection>, context: Arc<Context>) -> Next {
     let subject = Subject::of(Kind::Connection, &*connection);
+    if !connection.spec.suspend || connection.meta().deletion_timestamp.is_some() {
+        retry_now(&subject, &connection, &context);
+    }
     if connection.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &connection, &context).await;
     }
     if connection.spec.suspend {
         return status::suspended(&subject, &connection, &context).await;
     }
-    retry_now(&subject, &connection, &context);
-    let outcome = advance(&subject, &connection, &context).await;
-    let outcome = report::end_staleness(&context, &subject, outcome);
+    let outcome = match advance(&subject, &connection, &context).await {
+        Ok(done) => Ok(done.end_staleness(&subject, &context)),
+        stopped => report::end_staleness(&context, &subject, stopped),
+    };
     status::report(&subject, &connection, &context, outcome).await
 }
 
@@ -61,6 +65,10 @@ async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Co
     let references = dereference::references(subject, connection, context).await?;
     let settings = validate::settings(connection, &references, context.transport.policy().insecure)?;
     let holding = dereference::holding(subject, connection, context, &references, &settings).await?;
+    if let Holding::Held(_) = holding {
+        // Whatever holds up the rest: what is held already must be cleaned up one day.
+        apply::keep_finalizer(subject, connection, &references, context).await?;
+    }
     stays_with_its_interface(subject, &holding, &references)?;
     let rotation = rotate::requested(connection, &references.mark);
     let status = connection.status.as_ref();

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{ChannelConnection, ChannelConnectionStatus, annotation, connection::OutputsStatus},
-    controller::{Context, Subject, made, trouble::Stop},
+    controller::{Context, Subject, made, report, trouble::Stop},
     desired::node::Kind,
     kubernetes::made_secret::MadeSecret,
     manager::{
@@ -85,6 +85,15 @@ pub(super) async fn publish(
 }
 
 impl Done {
+    /// Makes trouble of handing out that again and again finds that what it was based on has changed.
+    pub(super) fn end_staleness(mut self, subject: &Subject, context: &Context) -> Self {
+        let interrupted = self.interrupted.take();
+        if let Err(stop) = report::end_staleness(context, subject, interrupted.map_or(Ok(()), Err)) {
+            self.stop(stop);
+        }
+        self
+    }
+
     fn stop(&mut self, stop: Stop) {
         match stop {
             Stop::Trouble(trouble) => self.applied.trouble = Some(trouble),

@@ -23,7 +23,7 @@ pub(super) async fn report(
     outcome: Result<Done, Stop>,
 ) -> Next {
     let mut status = connection.status.clone().unwrap_or_default();
-    let mut news = None;
+    let mut news = Vec::new();
     let next = match outcome {
         Err(Stop::Quiet) => return Next::Wait,
         Err(Stop::Stale) => return Next::Stale,
@@ -32,7 +32,9 @@ pub(super) async fn report(
             report::next_after(Some(&trouble))
         }
         Ok(mut done) => {
-            news = done.rotated.as_mut().and_then(|rotated| rotated.news.take());
+            let rotated = done.rotated.as_mut().and_then(|rotated| rotated.news.take());
+            news.extend(rotated.map(|news| (Reason::SecretRotated, news)));
+            news.extend(moved(connection, &done).map(|news| (Reason::OutputsMoved, news)));
             describe(&mut status, subject, done)
         }
     };
@@ -43,13 +45,23 @@ pub(super) async fn report(
     }
     let came_to = report::write(context, subject, connection, connection.status.as_ref(), &status, next).await;
     // Told once it is remembered: a status that was not written is computed, and its news told, again.
-    if let Some(news) = news.filter(|_| came_to == next) {
+    for (reason, news) in news.iter().filter(|_| came_to == next) {
         let regarding = object_reference(connection);
-        context
-            .events
-            .publish(regarding, false, Reason::SecretRotated.as_str(), &news);
+        context.events.publish(regarding, false, reason.as_str(), news);
     }
     came_to
+}
+
+/// That the outputs are in another Secret than before.
+fn moved(connection: &ChannelConnection, done: &Done) -> Option<String> {
+    let before = &connection.status.as_ref()?.outputs.as_ref()?.secret_name;
+    let now = &done.outputs.as_ref()?.secret_name;
+    (before != now).then(|| {
+        format!(
+            "the outputs are kept in Secret {now} now; Secret {before} stays as it was, and follows nothing any more: delete it once nothing \
+             reads it"
+        )
+    })
 }
 
 pub(super) async fn suspended(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {

@@ -15,7 +15,10 @@ use crate::{
 fn is_needed(subject: &Subject, credential: &ManagerCredential, context: &Context) -> bool {
     let interfaces = context.mirror.sum(&subject.node, Kind::Interface);
     let by_default = credential.spec.default_policy().deletion == Some(Deletion::Delete);
-    interfaces.finalizers > 0 || interfaces.want_deletion > 0 || (by_default && interfaces.inherit_deletion > 0)
+    interfaces.finalizers > 0
+        || interfaces.want_deletion > 0
+        || (by_default && interfaces.inherit_deletion > 0)
+        || cleanup::may_be_needed(credential, subject, Kind::Interface, context)
 }
 
 /// Puts the finalizer on or takes it off, as the dependants need it; that of the proven key first. So that is on before
@@ -35,9 +38,12 @@ pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, co
         // They still need the account.
         let outcome = Box::pin(super::advance(subject, credential, context)).await;
         super::status::judge(subject, context, &outcome);
-        Err(match outcome.err() {
-            Some(account) => tried_again(waiting, account),
-            None => waiting,
+        super::status::go_on_if_asked(credential, context, subject);
+        Err(match outcome {
+            Err(account) => tried_again(waiting, account),
+            // Whoever waits says: see the ManagerCredential.
+            Ok(proven) => super::status::account_trouble(&proven.session, &subject.node, &context.installation.name)
+                .map_or(waiting, Stop::from),
         })
     });
     cleanup::finish(context, subject, credential, credential.status.as_ref(), clean_up).await

@@ -27,6 +27,11 @@ use crate::desired::node::Kind;
 pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>) -> Next {
     let subject = Subject::of(Kind::Credential, &*credential);
     context.accounts.release_former(&subject.node, &subject.uid);
+    let is_retried = status::new_retry(&credential).is_some();
+    if is_retried && (!credential.spec.suspend || credential.meta().deletion_timestamp.is_some()) {
+        context.accounts.distrust(&subject.node);
+        context.memory.forgive(&subject.node);
+    }
     if credential.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &credential, &context).await;
     }
@@ -35,10 +40,6 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
     }
     if credential.spec.suspend {
         return status::suspended(&subject, &credential, &context).await;
-    }
-    if status::new_retry(&credential).is_some() {
-        context.accounts.distrust(&subject.node);
-        context.memory.forgive(&subject.node);
     }
     let outcome = advance(&subject, &credential, &context).await;
     let outcome = report::end_staleness(&context, &subject, outcome);

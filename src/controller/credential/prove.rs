@@ -9,9 +9,9 @@ use crate::{
     api::{ManagerCredential, manager_credential as api},
     controller::{
         Context, Subject,
-        accounts::{Opened, Proven},
+        accounts::{InUse, Opened, Proven},
         reason::Reason,
-        trouble::{self, Stop, Trouble},
+        trouble::{self, Retry, Stop, Trouble},
     },
     manager::{
         connect::{Access, AccountKey, connect},
@@ -100,12 +100,22 @@ pub(super) async fn open(
         identity,
         manager,
     };
+    let status = credential.status.as_ref();
+    let held_before = status.and_then(|status| status.account.as_deref()) == Some(account.as_str());
     let claimed = context
         .accounts
-        .claim(&subject.node, &subject.uid, &account, opened, settings);
-    claimed.map_err(|_in_use| {
+        .claim(&subject.node, &subject.uid, &account, held_before, opened, settings);
+    claimed.map_err(|in_use| {
         let message = "another ManagerCredential uses the same Manager ID at this manager; a set of credentials belongs to one application in one environment. This one takes over when the other is deleted";
-        Trouble::new(Reason::ManagerIDInUse, message).into()
+        let retry = match in_use {
+            InUse::Held => Retry::OnChange,
+            InUse::Reserved(left) => Retry::After(left),
+        };
+        Trouble {
+            retry,
+            ..Trouble::new(Reason::ManagerIDInUse, message)
+        }
+        .into()
     })
 }
 

@@ -33,7 +33,9 @@ pub(super) async fn report(
     outcome: Result<Proven, Stop>,
 ) -> Next {
     let mut status = credential.status.clone().unwrap_or_default();
-    handle_retry(credential, &mut status, context, subject);
+    if let Some(token) = go_on_if_asked(credential, context, subject) {
+        status.last_handled_retry = Some(token);
+    }
     judge(subject, context, &outcome);
     let given = match outcome {
         Err(Stop::Quiet) => return Next::Wait,
@@ -105,15 +107,14 @@ pub(super) fn new_retry(credential: &ManagerCredential) -> Option<String> {
     retry::new_token(credential, handled)
 }
 
-/// A new `retry` token: look now, and let frozen writes go on.
-fn handle_retry(credential: &ManagerCredential, status: &mut ManagerCredentialStatus, context: &Context, subject: &Subject) {
-    if let Some(token) = new_retry(credential) {
-        status.last_handled_retry = Some(token);
-        if let Some(proven) = context.accounts.proven(&subject.node) {
-            proven.session.unfreeze();
-            proven.session.retry(None);
-        }
+/// A new `retry` token: look now, and let frozen writes go on. Returns the token.
+pub(super) fn go_on_if_asked(credential: &ManagerCredential, context: &Context, subject: &Subject) -> Option<String> {
+    let token = new_retry(credential)?;
+    if let Some(proven) = context.accounts.proven(&subject.node) {
+        proven.session.unfreeze();
+        proven.session.retry(None);
     }
+    Some(token)
 }
 
 fn describe(status: &mut ManagerCredentialStatus, proven: &Proven) {
@@ -217,7 +218,7 @@ fn reachable_trouble(session: &Session) -> Option<Trouble> {
 }
 
 /// What is wrong with the account as such.
-fn account_trouble(session: &Session, node: &Node, installation: &str) -> Option<Trouble> {
+pub(super) fn account_trouble(session: &Session, node: &Node, installation: &str) -> Option<Trouble> {
     let superseded = || {
         session.superseded().map(|_| {
             let message = format!(

@@ -10,7 +10,7 @@ use crate::{
     controller::{
         Context, Subject,
         approval::{self, Basis},
-        creation, drift,
+        cleanup, creation, drift,
         reason::Reason,
         release, report,
         trouble::{Stop, Trouble},
@@ -127,7 +127,7 @@ pub(super) async fn apply(
 }
 
 /// The finalizer is on before anything is made that must be cleaned up, and the credential stays as long.
-async fn keep_finalizer(
+pub(super) async fn keep_finalizer(
     subject: &Subject,
     interface: &DigitalMessagingInterface,
     references: &References,
@@ -141,7 +141,8 @@ async fn keep_finalizer(
     let wanted = references.policy.deletion == Deletion::Delete
         || below.finalizers > 0
         || below.want_deletion > 0
-        || (by_default && below.inherit_deletion > 0);
+        || (by_default && below.inherit_deletion > 0)
+        || cleanup::may_be_needed(interface, subject, Kind::Connection, context);
     report::keep_finalizer(context, subject, interface, wanted).await?;
     if wanted && !references.credential_stays {
         let message = "waits until its ManagerCredential is protected from going first";

@@ -7,7 +7,7 @@ use crate::{
     controller::{
         Context, Next, Subject,
         approval::{self, Basis},
-        cleanup, creation, parent,
+        cleanup, creation, holding, parent,
         trouble::Stop,
     },
     desired::node::Kind,
@@ -33,15 +33,16 @@ async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, cont
         return Ok(());
     }
     let session = parent::session(&node, context, true)?;
+    let status = interface.status.as_ref();
+    holding::of_this_account(status.map(|it| (&it.id, &it.account)), &session)?;
     // Only what carries our mark is deleted, whatever the status says.
     let reference = subject.node.reference(&context.installation.name);
     if session.mirror().interface_by_reference(reference.as_str()).is_none() {
-        let creation = interface.status.as_ref().and_then(|status| status.creation.as_ref());
+        let creation = status.and_then(|status| status.creation.as_ref());
         creation::look_first(subject, creation, &session, context).await?;
     }
     let held = session.mirror().interface_by_reference(reference.as_str());
     let Some(held) = held else { return Ok(()) };
-    let status = interface.status.as_ref();
     let basis = Basis {
         account: session.account().as_str(),
         revision: Some(held.revision),

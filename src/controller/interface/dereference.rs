@@ -8,6 +8,7 @@ use crate::{
     api::{AdoptionMode, DigitalMessagingInterface, EffectivePolicy, Management, annotation},
     controller::{Context, Subject, creation, holding, parent, trouble::Stop},
     desired::node::Kind,
+    kubernetes::finalizer,
     manager::{capabilities::Capabilities, observed::ObservedInterface, values::Mark},
     plan::{
         Refusal,
@@ -62,7 +63,7 @@ pub(super) async fn references(
         policy,
         mark,
         holding,
-        credential_stays: parent::stays(&*credential),
+        credential_stays: finalizer::is_on(&*credential),
     })
 }
 

@@ -19,19 +19,24 @@ use super::{
 use crate::{
     api::DigitalMessagingInterface,
     desired::node::Kind,
-    plan::interface::{self as planner, Desired},
+    plan::{
+        identity::Holding,
+        interface::{self as planner, Desired},
+    },
 };
 
 /// Brings one interface forward.
 pub async fn reconcile(interface: Arc<DigitalMessagingInterface>, context: Arc<Context>) -> Next {
     let subject = Subject::of(Kind::Interface, &*interface);
+    if !interface.spec.suspend || interface.meta().deletion_timestamp.is_some() {
+        retry_now(&subject, &interface, &context);
+    }
     if interface.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &interface, &context).await;
     }
     if interface.spec.suspend {
         return status::suspended(&subject, &interface, &context).await;
     }
-    retry_now(&subject, &interface, &context);
     let outcome = advance(&subject, &interface, &context).await;
     let outcome = report::end_staleness(&context, &subject, outcome);
     status::report(&subject, &interface, &context, outcome).await
@@ -50,6 +55,10 @@ fn retry_now(subject: &Subject, interface: &DigitalMessagingInterface, context: 
 
 async fn advance(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Result<apply::Applied, Stop> {
     let references = dereference::references(subject, interface, context).await?;
+    if let Holding::Held(_) = references.holding {
+        // Whatever holds up the rest: what is held already, or assigned to it, must be cleaned up one day.
+        apply::keep_finalizer(subject, interface, &references, context).await?;
+    }
     let settings = validate::settings(interface, context.transport.policy().insecure)?;
     let status = interface.status.as_ref();
     let applied = status.and_then(|status| status.last_applied.as_ref());

@@ -30,6 +30,7 @@ pub(super) struct Page {
 pub(super) struct Changes {
     pub(super) items: Items,
     pub(super) next: u64,
+    #[serde(default)]
     pub(super) more: bool,
 }
 

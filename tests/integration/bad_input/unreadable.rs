@@ -1,15 +1,18 @@
 //! An object that was stored when the schema still allowed it.
 
-use digital_messaging_operator::{api::ChannelConnection, controller::reason::Reason};
+use digital_messaging_operator::{
+    api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
+    controller::reason::Reason,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use sandbox::ControlPlane;
 use serde_json::json;
 
-use crate::scene::{Scene, assert_not_ready, assert_troubled, connection, expect, web};
+use crate::scene::{Scene, assert_not_ready, assert_troubled, connection, expect, web, with_deletion};
 
 /// Lets `spec.policy.deletion` of connections also be `Later`, as an older version might have, or not.
 async fn allow_later(scene: &Scene, allowed: bool) {
@@ -97,6 +100,61 @@ async fn a_stored_object_that_no_longer_parses_is_told_so_and_holds_nobody_up() 
         after.status.unwrap().id.unwrap(),
         before.status.as_ref().unwrap().id.clone().unwrap()
     );
+    scene.finish().await;
+    control_plane.api_server().unwrap().kill().unwrap();
+    control_plane.etcd().unwrap().kill().unwrap();
+}
+
+/// What it refers to is not known after a restart; so whatever it might need for its clean-up stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_unreadable_object_may_need_to_be_cleaned_up_stays_until_it_is_abandoned() {
+    let control_plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await.unwrap()));
+    let mut scene = Scene::on(control_plane, |_| {}, |_| {}).await;
+    let account = scene.ready_interface().await;
+    scene
+        .apply(with_deletion(connection("web", "support", &web()), "Delete"))
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    let id = scene.connection_id("web").await;
+    scene.stop_operator().await;
+    allow_later(&scene, true).await;
+    let patch = Patch::Merge(json!({ "spec": { "policy": { "deletion": "Later" } } }));
+    raw(&scene).patch("web", &PatchParams::default(), &patch).await.unwrap();
+    scene.start_operator().await;
+
+    // What it holds is not free to be taken by another.
+    let mut heir = connection("heir", "support", &web());
+    heir["spec"]["adoption"] = json!({ "by": "ID", "id": id, "mode": "Override" });
+    scene.apply(heir).await;
+    scene
+        .condition::<ChannelConnection>("heir", "Synced", "False", "AlreadyClaimed")
+        .await;
+    scene.delete::<ChannelConnection>("heir").await;
+
+    scene.ask_to_delete::<ManagerCredential>("acme").await;
+    scene.ask_to_delete::<DigitalMessagingInterface>("support").await;
+    let (_, waits) = scene
+        .condition::<DigitalMessagingInterface>("support", "Synced", "False", "DependantsRemain")
+        .await;
+    assert!(waits.message.contains("cannot read") && waits.message.contains("web"), "{waits}");
+    raw(&scene).delete("web", &DeleteParams::default()).await.unwrap();
+    scene
+        .eventually("web says how it is let go", async || {
+            let object = raw(&scene).get("web").await.map_err(|error| error.to_string())?;
+            let told = expect(&object, "Stalled", "True", Reason::Unparsable.as_str())?;
+            if told.message.contains("abandon=true") {
+                Ok(())
+            } else {
+                Err(told.to_string())
+            }
+        })
+        .await;
+    let abandoned = Patch::Merge(json!({ "metadata": { "annotations": { "digitalmessaging.io/abandon": "true" } } }));
+    raw(&scene).patch("web", &PatchParams::default(), &abandoned).await.unwrap();
+    scene.gone::<DigitalMessagingInterface>("support").await;
+    scene.gone::<ManagerCredential>("acme").await;
+    assert!(raw(&scene).get_opt("web").await.unwrap().is_none());
+    assert_eq!(account.connections().await.unwrap().len(), 1);
     scene.finish().await;
     control_plane.api_server().unwrap().kill().unwrap();
     control_plane.etcd().unwrap().kill().unwrap();

@@ -1,11 +1,12 @@
 //! The operator ends, or the manager is away, in the middle of a deletion.
 
-use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential, annotation};
 use http::Method;
 use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
 
 use super::scene;
+use crate::scene::DEADLINE;
 
 const UNAVAILABLE: Fault = Fault::Status(503);
 
@@ -150,5 +151,67 @@ async fn a_credential_that_goes_first_serves_until_the_last_one_that_needs_it_ha
     scene.gone::<ManagerCredential>("acme").await;
     scene.empty_at_the_manager(&account).await;
     assert!(scene.secret("acme-proven").await.is_none());
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_with_its_resource_is_not_missed_however_late_the_answers_are() {
+    let scene = scene().await;
+    let account = scene.ready_set("Delete", 8).await;
+    let answered = tokio_util::sync::CancellationToken::new();
+    scene
+        .faults
+        .push(Rule::new(Fault::HoldReply(answered.clone())).method(Method::DELETE));
+    for number in 0..8 {
+        scene.ask_to_delete::<ChannelConnection>(&format!("web-{number}")).await;
+    }
+    scene
+        .eventually("all are deleted at the manager", async || {
+            match account.connections().await {
+                Ok(left) if left.is_empty() => Ok(()),
+                Ok(left) => Err(format!("{} left", left.len())),
+                Err(error) => Err(format!("{error:#}")),
+            }
+        })
+        .await;
+    // The change feed tells of them long before the answers come.
+    let calls = scene.journal.len();
+    scene
+        .journal
+        .wait_until(DEADLINE, |entries| entries[calls..].iter().any(|call| call.is_change_feed()))
+        .await
+        .expect("the feed is read again");
+    scene.ready::<ManagerCredential>("acme").await;
+    answered.cancel();
+    for number in 0..8 {
+        scene.gone::<ChannelConnection>(&format!("web-{number}")).await;
+    }
+    scene.ready::<ManagerCredential>("acme").await;
+    scene.faults.clear();
+    scene.delete_namespace().await;
+    scene.namespace_gone().await;
+    scene.empty_at_the_manager(&account).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_account_is_let_go_on_by_a_retry_although_everything_is_being_deleted() {
+    let scene = scene().await;
+    let account = scene.ready_set("Delete", 8).await;
+    scene.faults.push(Rule::new(UNAVAILABLE).method(Method::DELETE));
+    // Somebody else empties the account.
+    for connection in account.connections().await.unwrap().iter().take(7) {
+        account.delete_connection(&connection.id).await.unwrap();
+    }
+    scene
+        .condition_of_any_generation::<ManagerCredential>("acme", "Synced", "False", "ObservationSuspicious")
+        .await;
+    scene.delete_namespace().await;
+    let said = scene.says_why_it_stays::<ManagerCredential>("acme").await;
+    assert_eq!(said.reason, "ObservationSuspicious", "{said}");
+    scene.faults.clear();
+    scene.annotate::<ManagerCredential>("acme", annotation::RETRY, "it is right").await;
+    scene.namespace_gone().await;
+    scene.empty_at_the_manager(&account).await;
     scene.finish().await;
 }

@@ -5,6 +5,7 @@ use messaging_manager::faults::{Fault, Rule};
 use serde_json::json;
 
 use super::{held, scene};
+use crate::scene::{connection, web, with_deletion};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_that_turns_to_orphan_right_before_leaves_everything() {
@@ -55,5 +56,30 @@ async fn delete_that_turns_to_orphan_while_the_manager_is_away_lets_everything_g
     scene.namespace_gone().await;
     scene.faults.clear();
     assert_eq!(held(&account).await, (1, 2));
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_wants_to_be_cleaned_up_does_not_wait_for_the_approval_of_its_interface() {
+    let scene = scene().await;
+    let account = scene.ready_set("Orphan", 1).await;
+    scene
+        .patch::<DigitalMessagingInterface>(
+            "support",
+            json!({ "spec": { "policy": { "approval": "Required" }, "displayName": "Waits for somebody" } }),
+        )
+        .await;
+    scene
+        .condition::<DigitalMessagingInterface>("support", "Synced", "False", "AwaitingApproval")
+        .await;
+    scene
+        .apply(with_deletion(connection("late", "support", &web()), "Delete"))
+        .await;
+    scene.ready::<ChannelConnection>("late").await;
+    scene
+        .condition::<DigitalMessagingInterface>("support", "Synced", "False", "AwaitingApproval")
+        .await;
+    scene.delete::<ChannelConnection>("late").await;
+    assert_eq!(held(&account).await, (1, 1));
     scene.finish().await;
 }

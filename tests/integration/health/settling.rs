@@ -6,6 +6,7 @@ use digital_messaging_operator::{
     controller::reason::Reason,
 };
 use http::Method;
+use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
 use serde_json::json;
 
@@ -37,5 +38,30 @@ async fn a_manager_that_lists_what_it_then_does_not_find_is_told_and_called_ever
     scene.annotate::<ChannelConnection>("web", annotation::RETRY, "now").await;
     scene.ready::<ChannelConnection>("web").await;
     scene.assert_told_once::<ChannelConnection>("web", Reason::NeverSettles).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_never_found_although_its_connection_is_listed_is_told_as_well() {
+    let scene = Scene::new().await;
+    scene.ready_interface().await;
+    scene.apply(connection("web", "support", &web())).await;
+    scene.ready::<ChannelConnection>("web").await;
+    let outputs = scene.outputs("web").await;
+    let secret = Rule::new(Fault::Problem(Code::NotFound, None)).path_end("/jwt-secret");
+    scene.faults.push(secret.method(Method::GET));
+    scene
+        .secrets()
+        .delete("web-connection", &DeleteParams::default())
+        .await
+        .unwrap();
+    scene
+        .trouble::<ChannelConnection>("web", Reason::NeverSettles, "contradict each other")
+        .await;
+
+    scene.faults.clear();
+    scene.annotate::<ChannelConnection>("web", annotation::RETRY, "now").await;
+    scene.ready::<ChannelConnection>("web").await;
+    assert_eq!(scene.outputs("web").await, outputs);
     scene.finish().await;
 }

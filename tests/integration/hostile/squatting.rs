@@ -3,7 +3,10 @@
 use digital_messaging_contract::account::AuthenticationMethod;
 use digital_messaging_operator::{api::ManagerCredential, controller::reason::Reason, desired::pump::Scope};
 use http::Uri;
-use kube::{Api, api::ListParams};
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams},
+};
 use sandbox::{Condition, wait_for};
 use serde_json::json;
 
@@ -96,6 +99,31 @@ async fn who_cannot_authenticate_claims_nothing_and_learns_nothing() {
         "whether an ID exists is not told"
     );
     scene.ready::<ManagerCredential>("acme").await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_status_keeps_no_account_from_who_can_open_it() {
+    let (mut scene, intruder) = scene_and_neighbour(|_| {}).await;
+    let credential = scene.provision(AuthenticationMethod::Jwt).await;
+    scene.stop_operator().await;
+    let rubbish = json!({ "managerId": credential.manager_id, "managerKey": "mk-rubbish" });
+    intruder
+        .create_all([
+            labelled_secret("forger", &rubbish),
+            manager_credential("forger", scene.manager_url(), AuthenticationMethod::Jwt),
+        ])
+        .await;
+    // As if it had held the account before.
+    let forged = json!({ "status": { "managerId": credential.manager_id } });
+    let all: Api<ManagerCredential> = Api::namespaced(scene.client.clone(), &intruder.namespace);
+    all.patch_status("forger", &PatchParams::default(), &Patch::Merge(forged))
+        .await
+        .unwrap();
+    scene.start_operator().await;
+    scene.apply_credential(&credential, AuthenticationMethod::Jwt).await;
+    scene.ready::<ManagerCredential>("acme").await;
+    answer(&intruder, "forger", Reason::InvalidCredentials).await;
     scene.finish().await;
 }
 

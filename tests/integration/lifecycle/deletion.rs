@@ -4,6 +4,7 @@ use digital_messaging_contract::account::AuthenticationMethod;
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential, annotation};
 use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
+use sandbox::Credential;
 use serde_json::json;
 
 use super::permutations;
@@ -328,4 +329,40 @@ async fn an_interface_with_foreign_connections_stays_until_they_are_gone() {
     scene.gone::<DigitalMessagingInterface>("support").await;
     assert!(account.interfaces().await.unwrap().is_empty());
     scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_another_account_than_the_one_that_is_open_is_not_taken_for_deleted() {
+    let scene = Scene::new().await;
+    let first = scene.ready_interface().await;
+    scene
+        .apply(with_deletion(connection("web", "support", &web()), "Delete"))
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    let other = scene.provision(AuthenticationMethod::Jwt).await;
+    scene.force_another_credential(&other).await;
+    scene.ask_to_delete::<ChannelConnection>("web").await;
+    let (_, said) = scene
+        .condition::<ChannelConnection>("web", "Synced", "False", "AccountChanged")
+        .await;
+    assert!(said.message.contains("digitalmessaging.io/abandon=true"), "{said}");
+    assert_eq!(first.connections().await.unwrap().len(), 1);
+
+    scene.force_another_credential(first.credential()).await;
+    scene.gone::<ChannelConnection>("web").await;
+    assert!(first.connections().await.unwrap().is_empty());
+    scene.finish().await;
+}
+
+impl Scene {
+    /// Takes the credential `acme` away by force, and puts one with another key in its place.
+    async fn force_another_credential(&self, credential: &Credential) {
+        self.ask_to_delete::<ManagerCredential>("acme").await;
+        self.patch::<ManagerCredential>("acme", json!({ "metadata": { "finalizers": null } }))
+            .await;
+        self.gone::<ManagerCredential>("acme").await;
+        self.apply_credential(credential, AuthenticationMethod::Jwt).await;
+        self.condition::<ManagerCredential>("acme", "Authenticated", "True", "Authenticated")
+            .await;
+    }
 }

@@ -1,13 +1,14 @@
 //! The Secret with the outputs is kept as it should be.
 
 use digital_messaging_operator::api::ChannelConnection;
+use k8s_openapi::api::events::v1::Event;
 use kube::{
-    ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 
-use crate::scene::{Scene, connection, web};
+use crate::scene::{Scene, connection, web, with_deletion};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_outputs_are_made_again_with_the_same_content() {
@@ -95,5 +96,39 @@ async fn outputs_that_get_another_name_are_there_under_that_name() {
             .secret_name,
         "widget"
     );
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outputs_under_another_name_leave_the_former_ones_to_their_readers_until_the_connection_is_deleted() {
+    let scene = Scene::new().await;
+    scene.ready_interface().await;
+    scene
+        .apply(with_deletion(connection("web", "support", &web()), "Delete"))
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    let outputs = scene.outputs("web").await;
+    scene
+        .patch::<ChannelConnection>("web", json!({ "spec": { "outputs": { "secret": { "name": "moved" } } } }))
+        .await;
+    scene
+        .eventually("they are there", async || scene.secret("moved").await.ok_or("no Secret"))
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    assert_eq!(scene.outputs_of_secret("moved").await, outputs);
+    assert_eq!(scene.outputs_of_secret("web-connection").await, outputs);
+    scene
+        .eventually("an event tells of the former Secret", async || {
+            let events: Api<Event> = Api::namespaced(scene.client.clone(), &scene.namespace);
+            let told = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
+            let is_it = |event: &Event| {
+                event.reason.as_deref() == Some("OutputsMoved") && event.note.as_ref().is_some_and(|it| it.contains("web-connection"))
+            };
+            told.iter().find(|event| is_it(event)).map(drop).ok_or(format!("{told:?}"))
+        })
+        .await;
+
+    scene.delete::<ChannelConnection>("web").await;
+    assert!(scene.secret("moved").await.is_none() && scene.secret("web-connection").await.is_none());
     scene.finish().await;
 }

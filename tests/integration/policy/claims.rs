@@ -1,15 +1,21 @@
 //! Who holds an object at the manager keeps it until it lets go; who cannot authenticate claims nothing.
 
 use digital_messaging_contract::account::AuthenticationMethod;
-use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
+use std::time::Duration;
+
+use digital_messaging_operator::{
+    api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
+    desired::pump::Scope,
+};
+use messaging_manager::faults::{Fault, Rule};
 use rstest::rstest;
-use sandbox::{Credential, ManagerAccount};
+use sandbox::{Credential, ManagerAccount, Manifests};
 use serde_json::{Value, json};
 
 use super::with;
 use crate::{
     lifecycle::channel_secret,
-    scene::{Scene, connection, interface, labelled_secret, manager_credential, manager_secret, sms},
+    scene::{Scene, connection, interface, labelled_secret, manager_credential, manager_secret, sms, web},
 };
 
 const NUMBER: &str = "+14155550100";
@@ -224,5 +230,125 @@ async fn the_second_credential_of_an_account_waits_and_takes_over_when_the_first
     scene.ready::<ManagerCredential>("acme").await;
     scene.delete::<ManagerCredential>("acme").await;
     scene.ready::<ManagerCredential>("second").await;
+    scene.finish().await;
+}
+
+/// The one that holds the account is slower than the other: its new key does not work, and the proven one is tried after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_an_account_has_it_after_a_restart_too_even_if_another_is_faster() {
+    let mut scene = Scene::new().await;
+    let acme = scene.ready_credential().await;
+    scene
+        .apply_all([
+            manager_secret("second", acme.credential()),
+            manager_credential("second", scene.manager_url(), AuthenticationMethod::Jwt),
+        ])
+        .await;
+    scene
+        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
+        .await;
+    scene.stop_operator().await;
+    let rubbish = json!({ "managerId": acme.credential().manager_id, "managerKey": scene.new_secret_value() });
+    scene.apply(labelled_secret("acme", &rubbish)).await;
+    scene
+        .faults
+        .push(Rule::new(Fault::Latency(Duration::from_millis(300))).path("/v1/manager"));
+    scene.start_operator().await;
+    scene
+        .condition::<ManagerCredential>("acme", "Authenticated", "True", "Authenticated")
+        .await;
+    scene.meanwhile().await;
+    scene
+        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
+        .await;
+    scene
+        .condition::<ManagerCredential>("acme", "Ready", "True", "Ready")
+        .await;
+
+    scene.delete::<ManagerCredential>("acme").await;
+    scene.ready::<ManagerCredential>("second").await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_held_an_account_and_cannot_open_it_any_more_keeps_nobody_from_it() {
+    let mut scene = Scene::new().await;
+    let acme = scene.ready_credential().await;
+    scene
+        .apply_all([
+            manager_secret("second", acme.credential()),
+            manager_credential("second", scene.manager_url(), AuthenticationMethod::Jwt),
+        ])
+        .await;
+    scene
+        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
+        .await;
+    scene.stop_operator().await;
+    let rubbish = json!({ "managerId": acme.credential().manager_id, "managerKey": scene.new_secret_value() });
+    scene.apply(labelled_secret("acme", &rubbish)).await;
+    scene
+        .secrets()
+        .delete("acme-proven", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    scene.start_operator().await;
+    scene.ready::<ManagerCredential>("second").await;
+    scene
+        .condition::<ManagerCredential>("acme", "Synced", "False", "InvalidCredentials")
+        .await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_resource_in_a_namespace_holds_that_is_not_watched_any_more_is_not_free() {
+    let control_plane = sandbox::shared().await;
+    let elsewhere = control_plane.create_namespace("test").await.unwrap();
+    let both = elsewhere.clone();
+    let mut scene = Scene::with(
+        |_| {},
+        |operator| {
+            if let Scope::Namespaces(names) = &mut operator.scope {
+                names.insert(both);
+            }
+        },
+    )
+    .await;
+    let account = scene.ready_interface().await;
+    let interface = account.interfaces().await.unwrap().remove(0);
+    let reference = interface.spec.external_reference.unwrap().replace("DigitalMessagingInterface", "ChannelConnection");
+    let reference = reference.replace(&format!("{}/support", scene.namespace), &format!("{elsewhere}/holder"));
+    let held = json!({
+        "interfaceId": interface.id, "externalReference": reference, "claimant": "its-uid", "displayName": "heir",
+        "channel": { "type": "webMessaging" },
+    });
+    let held = account.create_connection(&serde_json::from_value(held).unwrap()).await.unwrap();
+    let id = held.connection.id;
+    // It is there, though it waits for an interface of its own.
+    Manifests::parse(&connection("holder", "support", &web()).to_string())
+        .unwrap()
+        .in_namespace(&elsewhere)
+        .apply(&scene.client)
+        .await
+        .unwrap();
+    let heir = with(
+        connection("heir", "support", &web()),
+        "adoption",
+        json!({ "by": "ID", "id": id, "mode": "Override" }),
+    );
+    scene.apply(heir).await;
+    let refused = async |scene: &Scene| {
+        scene
+            .condition::<ChannelConnection>("heir", "Synced", "False", "AlreadyClaimed")
+            .await;
+    };
+    refused(&scene).await;
+
+    scene.stop_operator().await;
+    scene.settings.scope = Scope::Namespaces([scene.namespace.clone()].into());
+    scene.start_operator().await;
+    scene.meanwhile().await;
+    refused(&scene).await;
+    scene.annotate::<ChannelConnection>("heir", "digitalmessaging.io/take-over", &id).await;
+    scene.ready::<ChannelConnection>("heir").await;
     scene.finish().await;
 }

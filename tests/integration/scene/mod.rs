@@ -70,7 +70,8 @@ pub struct Scene {
     pub wire: Wire,
     control_plane: &'static ControlPlane,
     folder: TempDir,
-    settings: Settings,
+    /// Those of the next operator that is started.
+    pub settings: Settings,
     kubeconfig: Option<PathBuf>,
     operator: Option<RunningOperator>,
     secrets: Mutex<BTreeSet<String>>,
