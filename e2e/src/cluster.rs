@@ -83,15 +83,15 @@ impl Cluster {
         output(Command::new("nft").args(arguments))
     }
 
-    /// What the kernel says of the process whose command line begins so.
+    /// What the kernel says, in a file such as `status`, of the process whose command line begins so.
     ///
     /// # Errors
     /// When there is none.
-    pub fn status_of(&self, command: &str) -> Result<String> {
+    pub fn kernel_file(&self, command: &str, file: &str) -> Result<String> {
         for process in fs::read_dir("/proc")?.flatten() {
             let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
             if String::from_utf8_lossy(&line).replace('\0', " ").starts_with(command) {
-                return Ok(fs::read_to_string(process.path().join("status"))?);
+                return Ok(fs::read_to_string(process.path().join(file))?);
             }
         }
         bail!("no process {command}")

@@ -12,14 +12,18 @@ use crate::node::{FOLDER, NAME};
 pub struct Traces(BTreeSet<String>);
 
 /// What the kubelet would change, and what a node needs in its own network.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "vm/overcommit_memory",
     "vm/panic_on_oom",
     "kernel/panic",
     "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
     "net/ipv4/ip_forward",
 ];
+
+/// What runs in the containers of a node.
+const PROGRAMS: [&str; 3] = ["/pause", "/usr/bin/digital-messaging-operator", "/usr/bin/messaging-manager"];
 
 impl Traces {
     /// As they are now.
@@ -54,7 +58,8 @@ impl Traces {
             let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             // The shims of containers name containerd's socket; their folders are the node's.
-            if line.contains(FOLDER) || line.contains("containerd-shim") || line.starts_with("/pause") {
+            let in_a_container = PROGRAMS.iter().any(|program| line.starts_with(program));
+            if line.contains(FOLDER) || line.contains("containerd-shim") || in_a_container {
                 found.insert(format!("process {process} {line}"));
             }
         }

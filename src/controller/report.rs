@@ -217,11 +217,15 @@ where
     S: HasConditions,
 {
     let told = |status: &S| {
-        let synced = status.condition(ConditionType::Synced)?;
-        let waits_for_another = Reason::ALL
-            .iter()
-            .any(|reason| reason.as_str() == synced.reason && reason.is_wait_for_another());
-        (synced.status == ConditionStatus::False && !waits_for_another).then(|| synced.clone())
+        let is_false = |kind| status.condition(kind).filter(|it| it.status == ConditionStatus::False);
+        let waits_for_another = |synced: &&Condition| {
+            let mut reasons = Reason::ALL.iter();
+            reasons.any(|reason| reason.as_str() == synced.reason && reason.is_wait_for_another())
+        };
+        let differs = is_false(ConditionType::Synced).filter(|synced| !waits_for_another(synced));
+        // As declared, and it does not serve all the same.
+        let failed = || is_false(ConditionType::Ready).filter(|ready| ready.reason == Reason::ChannelFailed.as_str());
+        differs.or_else(failed).cloned()
     };
     let hash = |status: &S| status.plan().map(|plan| plan.hash.clone());
     if let Some(plan) = after.plan().filter(|plan| before.and_then(hash).as_ref() != Some(&plan.hash)) {

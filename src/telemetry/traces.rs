@@ -23,6 +23,8 @@ use url::Url;
 pub const TARGET: &str = "digital_messaging_operator::traces";
 /// Time for one answer of the collector.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for what is left at the end: a pod is killed soon after what was under way has had its time.
+const LAST: Duration = Duration::from_secs(3);
 /// Longest answer of the collector that is read.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
@@ -84,10 +86,10 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left. Takes as long as the collector does, within bounds.
+    /// Sends what is left. Takes as long as the collector does, but for a few seconds at most.
     pub async fn end(self) {
         // It waits for its own thread, which needs this runtime to send.
-        let ended = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(TIMEOUT)).await;
+        let ended = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(LAST)).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "not all traces were sent");
         }

@@ -166,8 +166,13 @@ impl Installation {
 
     /// Reads an example and gives it an account at this manager.
     pub async fn example(&self, name: &str) -> Example {
+        self.example_in(&self.namespace, name).await
+    }
+
+    /// The same, in another namespace.
+    pub async fn example_in(&self, namespace: &str, name: &str) -> Example {
         let path = project().join("examples").join(name);
-        let mut example = Example::prepare(Path::new(&path), &self.namespace, self).await.unwrap();
+        let mut example = Example::prepare(Path::new(&path), namespace, self).await.unwrap();
         for object in example.manifests.objects_mut() {
             let data = object.data.get_mut("stringData").and_then(Value::as_object_mut);
             if let Some(data) = data.filter(|data| data.contains_key("managerKey")) {
@@ -248,6 +253,13 @@ impl Installation {
             connections: serde_json::to_value(account.connections().await.unwrap()).unwrap(),
             outputs,
         }
+    }
+
+    /// Fails if anything was changed since then but the name of the interface: by now whoever leads has looked at everything.
+    pub async fn assert_only_renamed(&self, account: &ManagerAccount, before: &State) {
+        let after = self.state(account).await;
+        assert_eq!(after.connections, before.connections, "nobody changed a connection");
+        assert_eq!(after.outputs, before.outputs, "nobody changed an output");
     }
 
     /// The pod that leads.

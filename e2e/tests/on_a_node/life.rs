@@ -33,6 +33,7 @@ async fn an_upgrade_and_a_rollback_change_nothing_at_the_manager() {
     installation.wait_for_another_leader(&leader).await;
     assert_eq!(installation.state(&account).await, before, "the upgrade changed something");
     installation.see_it_work(&account).await;
+    installation.assert_only_renamed(&account, &before).await;
 
     let before = installation.state(&account).await;
     let leader = installation.leader();
@@ -46,4 +47,5 @@ async fn an_upgrade_and_a_rollback_change_nothing_at_the_manager() {
     installation.wait_for_another_leader(&leader).await;
     assert_eq!(installation.state(&account).await, before, "the rollback changed something");
     installation.see_it_work(&account).await;
+    installation.assert_only_renamed(&account, &before).await;
 }

@@ -89,15 +89,9 @@ async fn after_the_wrong_order_an_operator_put_back_finishes_the_work() {
     .unwrap();
 }
 
-#[tokio::test]
-#[ignore = "needs the node of `make e2e`"]
-async fn a_namespace_that_is_deleted_takes_its_resources_at_the_manager_along() {
-    // The manager has to be there to the end, so the resources are in another namespace.
-    let installation = Installation::new("landlord", &json!({ "watchNamespaces": [] })).await;
-    let tenant = "tenant";
-    installation.kubectl(&format!("create namespace {tenant}"));
-    let mut example = installation.example("minimal").await;
-    example.manifests = example.manifests.in_namespace(tenant);
+/// The smallest example in a namespace of its own, of which nothing may stay at the manager.
+async fn deletable_in(installation: &Installation, tenant: &str) -> ManagerAccount {
+    let mut example = installation.example_in(tenant, "minimal").await;
     for object in example.manifests.objects_mut() {
         let kind = object.types.as_ref().unwrap().kind.clone();
         if ["DigitalMessagingInterface", "ChannelConnection"].contains(&kind.as_str()) {
@@ -106,9 +100,46 @@ async fn a_namespace_that_is_deleted_takes_its_resources_at_the_manager_along() 
     }
     example.manifests.apply(&installation.client).await.unwrap();
     installation.wait_until_ready(&example.manifests).await;
-    let account = &example.accounts[0];
+    let account = example.accounts.pop().unwrap();
     assert_eq!(account.connections().await.unwrap().len(), 1);
+    account
+}
 
-    installation.kubectl(&format!("delete namespace {tenant} --timeout=2m"));
-    wait_until_empty(account).await;
+#[tokio::test]
+#[ignore = "needs the node of `make e2e`"]
+async fn a_namespace_that_is_deleted_takes_its_resources_at_the_manager_along() {
+    // The manager has to be there to the end, so the resources are in another namespace.
+    let installation = Installation::new("landlord", &json!({ "watchNamespaces": [] })).await;
+    installation.kubectl("create namespace tenant");
+    let account = deletable_in(&installation, "tenant").await;
+    installation.kubectl("delete namespace tenant --timeout=2m");
+    wait_until_empty(&account).await;
+}
+
+/// Kubernetes may delete the operator's rights in the namespace before what they are needed for. The commands are those of
+/// docs/deletion.md.
+#[tokio::test]
+#[ignore = "needs the node of `make e2e`"]
+async fn nor_does_one_stay_in_which_the_operators_rights_went_first() {
+    let tenant = "watched-tenant";
+    let installation = Installation::prepared("watching").await;
+    installation.kubectl(&format!("create namespace {tenant}"));
+    installation.install(CHART, &json!({ "watchNamespaces": [tenant] }));
+    let account = deletable_in(&installation, tenant).await;
+    installation.kubectl(&format!("delete rolebindings --all --namespace {tenant}"));
+    installation.kubectl(&format!("delete namespace {tenant} --wait=false"));
+
+    installation.kubectl(
+        "create clusterrole messaging-cleanup --verb=get,list,watch,update,patch,delete \
+         --resource=managercredentials.digitalmessaging.io,digitalmessaginginterfaces.digitalmessaging.io,\
+channelconnections.digitalmessaging.io,managercredentials.digitalmessaging.io/status,\
+digitalmessaginginterfaces.digitalmessaging.io/status,channelconnections.digitalmessaging.io/status,secrets",
+    );
+    installation.kubectl(&format!(
+        "create clusterrolebinding messaging-cleanup --clusterrole=messaging-cleanup --serviceaccount={}:{RELEASE}",
+        installation.namespace
+    ));
+    installation.kubectl(&format!("wait --for=delete namespace/{tenant} --timeout=5m"));
+    installation.kubectl("delete clusterrolebinding,clusterrole messaging-cleanup");
+    wait_until_empty(&account).await;
 }

@@ -198,7 +198,6 @@ async fn what_is_deleted_with_its_resource_is_not_missed_however_late_the_answer
 async fn a_frozen_account_is_let_go_on_by_a_retry_although_everything_is_being_deleted() {
     let scene = scene().await;
     let account = scene.ready_set("Delete", 8).await;
-    scene.faults.push(Rule::new(UNAVAILABLE).method(Method::DELETE));
     // Somebody else empties the account.
     for connection in account.connections().await.unwrap().iter().take(7) {
         account.delete_connection(&connection.id).await.unwrap();
@@ -209,7 +208,6 @@ async fn a_frozen_account_is_let_go_on_by_a_retry_although_everything_is_being_d
     scene.delete_namespace().await;
     let said = scene.says_why_it_stays::<ManagerCredential>("acme").await;
     assert_eq!(said.reason, "ObservationSuspicious", "{said}");
-    scene.faults.clear();
     scene.annotate::<ManagerCredential>("acme", annotation::RETRY, "it is right").await;
     scene.namespace_gone().await;
     scene.empty_at_the_manager(&account).await;
