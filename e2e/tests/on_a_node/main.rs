@@ -14,6 +14,7 @@ mod faults;
 mod image;
 mod install;
 mod installation;
+mod kubectl;
 mod life;
 mod replicas;
 mod uninstall;
