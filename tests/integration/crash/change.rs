@@ -1,15 +1,18 @@
 //! What is there is changed: by its owner, by somebody at the manager, with and without approval.
 
+use std::sync::Mutex;
+
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, annotation};
 use rstest::rstest;
 use serde_json::json;
 
 use super::{
     References, Scenario,
-    end::{get, is_sound, told},
+    end::{at_peace, get, is_sound, told},
     explore,
     stage::Stage,
 };
+use crate::scene::expect;
 
 async fn all_ready(stage: &Stage) {
     stage.scene.apply_all(stage.all()).await;
@@ -108,9 +111,55 @@ impl Scenario for Drift {
     }
 }
 
-/// A change that waits for approval is made once it is approved.
+/// A change that waits for approval is made once it is approved. The plan that is shown first is approved, and no other.
 #[derive(Default)]
-pub struct Approval;
+pub struct Approval {
+    /// The colour that the chat had before this round.
+    former: String,
+    /// How often the operator had changed the chat before this round.
+    changed: usize,
+    /// The plan of this round that was approved.
+    approved: Mutex<Option<String>>,
+}
+
+impl Approval {
+    /// Approves what waits, unless something was approved in this round: a crash is no reason to ask again.
+    async fn approve(&self, stage: &Stage, plan: String) {
+        let is_first = {
+            let mut approved = self.approved.lock().unwrap();
+            let is_first = approved.is_none();
+            let approved = approved.get_or_insert_with(|| plan.clone());
+            assert_eq!(*approved, plan, "a second plan waits in round {}", stage.round);
+            is_first
+        };
+        if is_first {
+            stage
+                .scene
+                .annotate::<ChannelConnection>("web", annotation::APPROVE, &plan)
+                .await;
+        }
+    }
+
+    /// How often the operator has changed the chat.
+    async fn changed(stage: &Stage) -> usize {
+        let id = stage.scene.connection_id("web").await;
+        let manager = stage.scene.manager.manager();
+        let records = manager.write_records(&stage.credential.manager_id).await.unwrap();
+        records.iter().filter(|it| it.id == id && it.epoch.is_some()).count()
+    }
+
+    async fn assert_changed_once(&self, stage: &Stage) {
+        let changed = Self::changed(stage).await - self.changed;
+        assert_eq!(changed, 1, "changes on the strength of one approval, round {}", stage.round);
+    }
+}
+
+/// Gives the chat this colour at the manager, past the operator.
+async fn color_by_hand(stage: &Stage, color: &str) {
+    let id = stage.scene.connection_id("web").await;
+    let change = json!({ "channel": { "primaryColor": color } });
+    stage.account.patch_connection(&id, &change).await.unwrap();
+}
 
 impl Scenario for Approval {
     const NAME: &'static str = "approval";
@@ -123,6 +172,12 @@ impl Scenario for Approval {
         stage.scene.ready::<ChannelConnection>("web").await;
     }
 
+    async fn prepare(&mut self, stage: &mut Stage) {
+        self.former = remote_color(stage).await.unwrap();
+        self.changed = Self::changed(stage).await;
+        *self.approved.lock().unwrap() = None;
+    }
+
     async fn act(&mut self, stage: &Stage) {
         set_color(stage).await;
     }
@@ -130,13 +185,31 @@ impl Scenario for Approval {
     async fn is_done(&self, stage: &Stage) -> Result<(), String> {
         let web = get::<ChannelConnection>(&stage.scene, "web").await?;
         if let Some(plan) = web.status.unwrap_or_default().plan {
-            stage
-                .scene
-                .annotate::<ChannelConnection>("web", annotation::APPROVE, &plan.hash)
-                .await;
+            self.approve(stage, plan.hash).await;
         }
         has_color(stage).await?;
         is_sound(stage).await
+    }
+
+    /// The approved difference is back, and so is the approval: the annotation is still there.
+    async fn afterwards(&mut self, stage: &Stage) {
+        self.assert_changed_once(stage).await;
+        color_by_hand(stage, &self.former).await;
+        let waits = async || {
+            self.assert_changed_once(stage).await;
+            let web = get::<ChannelConnection>(&stage.scene, "web").await?;
+            let plan = web.status.clone().unwrap_or_default().plan.ok_or("no plan")?;
+            expect(&web, "Synced", "False", "AwaitingApproval")?;
+            Ok::<_, String>(plan.hash)
+        };
+        let again = stage.scene.eventually("what is back waits for another approval", waits).await;
+        assert_ne!(Some(again), *self.approved.lock().unwrap());
+        assert_eq!(remote_color(stage).await.as_ref(), Ok(&self.former));
+
+        color_by_hand(stage, &color(stage)).await;
+        let rests = async || at_peace::<ChannelConnection>(&stage.scene, "web").await.map(drop);
+        stage.scene.eventually("nothing waits any more", rests).await;
+        self.assert_changed_once(stage).await;
     }
 }
 

@@ -52,6 +52,9 @@ pub trait Scenario: Default {
 
     /// Whether it is done, and everything is as it must be; if not, what is missing. May give the operator what it waits for.
     async fn is_done(&self, stage: &Stage) -> Result<(), String>;
+
+    /// Looks at what a round has left behind, and brings the scene to where the next one may begin. Nothing is cut any more.
+    async fn afterwards(&mut self, _stage: &Stage) {}
 }
 
 /// Scenes that are played in at the same time, whatever the number of tests: each has an operator and a manager.
@@ -68,8 +71,7 @@ pub async fn explore<S: Scenario>(references: References) {
 pub async fn explore_with<S: Scenario>(references: References, figure: &str, mishaps: &[Mishap]) {
     let _turn = STAGES.acquire_many(S::SCENES).await.unwrap();
     let mut rooms = join_all((0..S::SCENES).map(|_| Room::<S>::open(references))).await;
-    rooms[0].round(None).await;
-    let recorded = rooms[0].stage.scene.wire.seen();
+    let recorded = rooms[0].round(None).await.seen;
     eprintln!("{} ({references:?}): {}", S::NAME, list(&recorded));
     assert!(!recorded.is_empty(), "{}: the operator did nothing", S::NAME);
     let points: Points = Mutex::new(
@@ -98,6 +100,14 @@ fn list(points: &[Point]) -> String {
     labels.join(", ")
 }
 
+/// What came of a round.
+struct Round {
+    /// Whether what was to happen on the way did.
+    is_met: bool,
+    /// What went over the wire, in order.
+    seen: Vec<Point>,
+}
+
 /// A scene in which a scenario is done over and over.
 struct Room<S> {
     scenario: S,
@@ -119,7 +129,7 @@ impl<S: Scenario> Room<S> {
             let Some(point) = points.lock().unwrap().pop_front() else {
                 return met;
             };
-            if self.round(Some(point.clone())).await {
+            if self.round(Some(point.clone())).await.is_met {
                 met += 1;
             } else {
                 eprintln!("{}: {} {:?} was not met again", S::NAME, point.0, point.1);
@@ -127,8 +137,8 @@ impl<S: Scenario> Room<S> {
         }
     }
 
-    /// Does it once. Whether what was to happen on the way did.
-    async fn round(&mut self, trap: Option<(Point, Mishap)>) -> bool {
+    /// Does it once.
+    async fn round(&mut self, trap: Option<(Point, Mishap)>) -> Round {
         self.stage.round += 1;
         self.scenario.prepare(&mut self.stage).await;
         let what = match &trap {
@@ -151,13 +161,15 @@ impl<S: Scenario> Room<S> {
             () = wire.cut() => {}
             () = undisturbed => {}
         }
-        let is_met = wire.is_sprung();
+        let is_met = wire.disarm();
         if cuts && is_met {
             self.stage.scene.crash_operator().await;
             self.stage.scene.start_operator().await;
             done(&self.scenario, &self.stage, &what).await;
         }
-        is_met
+        let seen = wire.seen();
+        self.scenario.afterwards(&self.stage).await;
+        Round { is_met, seen }
     }
 
     /// It comes to rest. Interfaces take their time to write down how many connections they have.

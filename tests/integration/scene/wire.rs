@@ -120,6 +120,13 @@ impl Wire {
         state.trap.as_ref().is_some_and(|(trap, _)| state.seen.contains(trap))
     }
 
+    /// Waits for nothing any more. Whether what was waited for has come by.
+    pub fn disarm(&self) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let trap = state.trap.take();
+        trap.is_some_and(|(trap, _)| state.seen.contains(&trap))
+    }
+
     /// What went over it since it was armed, in order.
     pub fn seen(&self) -> Vec<Point> {
         self.state.lock().unwrap().seen.clone()
