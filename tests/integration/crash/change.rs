@@ -1,18 +1,17 @@
 //! What is there is changed: by its owner, by somebody at the manager, with and without approval.
 
-use std::sync::Mutex;
-
-use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, annotation};
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface};
 use rstest::rstest;
 use serde_json::json;
 
 use super::{
     References, Scenario,
-    end::{at_peace, get, is_sound, told},
+    approval::Approval,
+    end::{at_peace, get, is_sound, made, told},
     explore,
     stage::Stage,
 };
-use crate::scene::expect;
+use crate::scene::{Point, expect};
 
 async fn all_ready(stage: &Stage) {
     stage.scene.apply_all(stage.all()).await;
@@ -111,35 +110,57 @@ impl Scenario for Drift {
     }
 }
 
-/// A change that waits for approval is made once it is approved. The plan that is shown first is approved, and no other.
+/// What somebody deletes at the manager is looked for, and missed.
 #[derive(Default)]
-pub struct Approval {
+pub struct Loss;
+
+impl Scenario for Loss {
+    const NAME: &'static str = "loss";
+    const SCENES: u32 = 1;
+
+    /// The interface counts its connections every few seconds at most.
+    fn depends_on_timing(point: &Point) -> bool {
+        point.label.contains("digitalmessaginginterfaces/") && point.is_of_status()
+    }
+
+    async fn begin(&mut self, _: &mut Stage) {}
+
+    async fn prepare(&mut self, stage: &mut Stage) {
+        stage.on_its_own().await;
+        stage.scene.apply_all(stage.all()).await;
+        stage.scene.ready::<ChannelConnection>(&stage.name("web")).await;
+        stage.scene.ready::<ChannelConnection>(&stage.name("phone")).await;
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        let lost = stage.scene.connection_id(&stage.name("web")).await;
+        stage.account.delete_connection(&lost).await.unwrap();
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        at_peace::<ChannelConnection>(&stage.scene, &stage.name("phone")).await?;
+        let web = get::<ChannelConnection>(&stage.scene, &stage.name("web")).await?;
+        for condition in ["Ready", "Synced"] {
+            expect(&web, condition, "False", "RemoteMissing")?;
+        }
+        match (made(stage).await, told(stage.account.connections().await)?.len()) {
+            (3, 1) => Ok(()),
+            other => Err(format!("made were and left are {other:?}")),
+        }
+    }
+}
+
+/// A change that waits for approval is made once it is approved.
+#[derive(Default)]
+pub struct Approved {
     /// The colour that the chat had before this round.
     former: String,
     /// How often the operator had changed the chat before this round.
     changed: usize,
-    /// The plan of this round that was approved.
-    approved: Mutex<Option<String>>,
+    approval: Approval,
 }
 
-impl Approval {
-    /// Approves what waits, unless something was approved in this round: a crash is no reason to ask again.
-    async fn approve(&self, stage: &Stage, plan: String) {
-        let is_first = {
-            let mut approved = self.approved.lock().unwrap();
-            let is_first = approved.is_none();
-            let approved = approved.get_or_insert_with(|| plan.clone());
-            assert_eq!(*approved, plan, "a second plan waits in round {}", stage.round);
-            is_first
-        };
-        if is_first {
-            stage
-                .scene
-                .annotate::<ChannelConnection>("web", annotation::APPROVE, &plan)
-                .await;
-        }
-    }
-
+impl Approved {
     /// How often the operator has changed the chat.
     async fn changed(stage: &Stage) -> usize {
         let id = stage.scene.connection_id("web").await;
@@ -161,7 +182,7 @@ async fn color_by_hand(stage: &Stage, color: &str) {
     stage.account.patch_connection(&id, &change).await.unwrap();
 }
 
-impl Scenario for Approval {
+impl Scenario for Approved {
     const NAME: &'static str = "approval";
     const SCENES: u32 = 2;
 
@@ -175,7 +196,7 @@ impl Scenario for Approval {
     async fn prepare(&mut self, stage: &mut Stage) {
         self.former = remote_color(stage).await.unwrap();
         self.changed = Self::changed(stage).await;
-        *self.approved.lock().unwrap() = None;
+        self.approval.forget();
     }
 
     async fn act(&mut self, stage: &Stage) {
@@ -183,10 +204,7 @@ impl Scenario for Approval {
     }
 
     async fn is_done(&self, stage: &Stage) -> Result<(), String> {
-        let web = get::<ChannelConnection>(&stage.scene, "web").await?;
-        if let Some(plan) = web.status.unwrap_or_default().plan {
-            self.approve(stage, plan.hash).await;
-        }
+        self.approval.give(stage, "web").await?;
         has_color(stage).await?;
         is_sound(stage).await
     }
@@ -197,13 +215,9 @@ impl Scenario for Approval {
         color_by_hand(stage, &self.former).await;
         let waits = async || {
             self.assert_changed_once(stage).await;
-            let web = get::<ChannelConnection>(&stage.scene, "web").await?;
-            let plan = web.status.clone().unwrap_or_default().plan.ok_or("no plan")?;
-            expect(&web, "Synced", "False", "AwaitingApproval")?;
-            Ok::<_, String>(plan.hash)
+            self.approval.is_asked_for_again(stage, "web").await
         };
-        let again = stage.scene.eventually("what is back waits for another approval", waits).await;
-        assert_ne!(Some(again), *self.approved.lock().unwrap());
+        stage.scene.eventually("what is back waits for another approval", waits).await;
         assert_eq!(remote_color(stage).await.as_ref(), Ok(&self.former));
 
         color_by_hand(stage, &color(stage)).await;
@@ -267,8 +281,16 @@ async fn a_crash_at_any_point_of_putting_drift_right_ends_with_what_is_declared(
 #[case::unique_references(References::Unique)]
 #[case::references_not_unique(References::NotUnique)]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_missing_what_is_lost_makes_nothing_anew(#[case] references: References) {
+    explore::<Loss>(references).await;
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_point_of_an_approved_change_neither_loses_nor_repeats_the_approval(#[case] references: References) {
-    explore::<Approval>(references).await;
+    explore::<Approved>(references).await;
 }
 
 #[rstest]

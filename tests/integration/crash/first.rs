@@ -10,6 +10,12 @@ use super::{
     explore,
     stage::Stage,
 };
+use crate::scene::Point;
+
+/// What is applied at once waits for one another, and a status says so if that takes long enough.
+fn waits_for_another(point: &Point) -> bool {
+    point.is_of_status() && point.number > 1
+}
 
 #[derive(Default)]
 pub struct FirstCreation;
@@ -17,6 +23,10 @@ pub struct FirstCreation;
 impl Scenario for FirstCreation {
     const NAME: &'static str = "first-creation";
     const SCENES: u32 = 4;
+
+    fn depends_on_timing(point: &Point) -> bool {
+        waits_for_another(point)
+    }
 
     async fn begin(&mut self, _: &mut Stage) {}
 
@@ -45,6 +55,10 @@ pub struct Adoption {
 impl Scenario for Adoption {
     const NAME: &'static str = "adoption";
     const SCENES: u32 = 3;
+
+    fn depends_on_timing(point: &Point) -> bool {
+        waits_for_another(point)
+    }
 
     async fn begin(&mut self, _: &mut Stage) {}
 
@@ -105,6 +119,11 @@ pub struct MadeAnew {
 impl Scenario for MadeAnew {
     const NAME: &'static str = "recreate";
     const SCENES: u32 = 2;
+
+    /// The interface counts its connections every few seconds at most: it may not have noticed that one was missing.
+    fn depends_on_timing(point: &Point) -> bool {
+        point.label.contains("digitalmessaginginterfaces/") && point.is_of_status()
+    }
 
     async fn begin(&mut self, stage: &mut Stage) {
         stage.scene.apply_all(stage.all()).await;
