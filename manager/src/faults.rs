@@ -49,7 +49,8 @@ pub enum Fault {
     DropRequest,
     /// Handle it, commit, and close the connection without an answer.
     DropReply,
-    /// Handle it, commit, cancel the token and never answer, until the rules are cleared.
+    /// Handle it, commit, cancel the token and never answer, until the rules are cleared. The token is cancelled as well if
+    /// the sender gives the request up before that.
     LoseReply(CancellationToken),
     /// Handle it, and the same once more, as a proxy that tries again by itself may; answer as the last time.
     Twice,
@@ -263,8 +264,9 @@ pub(crate) async fn misbehave(State(faults): State<Faults>, mut request: Request
             closed()
         }
         Fault::LoseReply(committed) => {
+            let committed = committed.drop_guard();
             drop(next.run(request).await);
-            committed.cancel();
+            drop(committed);
             cleared.await;
             closed()
         }

@@ -1,15 +1,17 @@
 //! What is there is changed: by its owner, by somebody at the manager, with and without approval.
 
-use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, annotation};
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface};
 use rstest::rstest;
 use serde_json::json;
 
 use super::{
     References, Scenario,
-    end::{get, is_sound, told},
+    approval::Approval,
+    end::{at_peace, get, is_sound, made, told},
     explore,
     stage::Stage,
 };
+use crate::scene::{Point, expect};
 
 async fn all_ready(stage: &Stage) {
     stage.scene.apply_all(stage.all()).await;
@@ -108,11 +110,79 @@ impl Scenario for Drift {
     }
 }
 
+/// What somebody deletes at the manager is looked for, and missed.
+#[derive(Default)]
+pub struct Loss;
+
+impl Scenario for Loss {
+    const NAME: &'static str = "loss";
+    const SCENES: u32 = 1;
+
+    /// The interface counts its connections every few seconds at most.
+    fn depends_on_timing(point: &Point) -> bool {
+        point.label.contains("digitalmessaginginterfaces/") && point.is_of_status()
+    }
+
+    async fn begin(&mut self, _: &mut Stage) {}
+
+    async fn prepare(&mut self, stage: &mut Stage) {
+        stage.on_its_own().await;
+        stage.scene.apply_all(stage.all()).await;
+        stage.scene.ready::<ChannelConnection>(&stage.name("web")).await;
+        stage.scene.ready::<ChannelConnection>(&stage.name("phone")).await;
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        let lost = stage.scene.connection_id(&stage.name("web")).await;
+        stage.account.delete_connection(&lost).await.unwrap();
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        at_peace::<ChannelConnection>(&stage.scene, &stage.name("phone")).await?;
+        let web = get::<ChannelConnection>(&stage.scene, &stage.name("web")).await?;
+        for condition in ["Ready", "Synced"] {
+            expect(&web, condition, "False", "RemoteMissing")?;
+        }
+        match (made(stage).await, told(stage.account.connections().await)?.len()) {
+            (3, 1) => Ok(()),
+            other => Err(format!("made were and left are {other:?}")),
+        }
+    }
+}
+
 /// A change that waits for approval is made once it is approved.
 #[derive(Default)]
-pub struct Approval;
+pub struct Approved {
+    /// The colour that the chat had before this round.
+    former: String,
+    /// How often the operator had changed the chat before this round.
+    changed: usize,
+    approval: Approval,
+}
 
-impl Scenario for Approval {
+impl Approved {
+    /// How often the operator has changed the chat.
+    async fn changed(stage: &Stage) -> usize {
+        let id = stage.scene.connection_id("web").await;
+        let manager = stage.scene.manager.manager();
+        let records = manager.write_records(&stage.credential.manager_id).await.unwrap();
+        records.iter().filter(|it| it.id == id && it.epoch.is_some()).count()
+    }
+
+    async fn assert_changed_once(&self, stage: &Stage) {
+        let changed = Self::changed(stage).await - self.changed;
+        assert_eq!(changed, 1, "changes on the strength of one approval, round {}", stage.round);
+    }
+}
+
+/// Gives the chat this colour at the manager, past the operator.
+async fn color_by_hand(stage: &Stage, color: &str) {
+    let id = stage.scene.connection_id("web").await;
+    let change = json!({ "channel": { "primaryColor": color } });
+    stage.account.patch_connection(&id, &change).await.unwrap();
+}
+
+impl Scenario for Approved {
     const NAME: &'static str = "approval";
     const SCENES: u32 = 2;
 
@@ -123,20 +193,37 @@ impl Scenario for Approval {
         stage.scene.ready::<ChannelConnection>("web").await;
     }
 
+    async fn prepare(&mut self, stage: &mut Stage) {
+        self.former = remote_color(stage).await.unwrap();
+        self.changed = Self::changed(stage).await;
+        self.approval.forget();
+    }
+
     async fn act(&mut self, stage: &Stage) {
         set_color(stage).await;
     }
 
     async fn is_done(&self, stage: &Stage) -> Result<(), String> {
-        let web = get::<ChannelConnection>(&stage.scene, "web").await?;
-        if let Some(plan) = web.status.unwrap_or_default().plan {
-            stage
-                .scene
-                .annotate::<ChannelConnection>("web", annotation::APPROVE, &plan.hash)
-                .await;
-        }
+        self.approval.give(stage, "web").await?;
         has_color(stage).await?;
         is_sound(stage).await
+    }
+
+    /// The approved difference is back, and so is the approval: the annotation is still there.
+    async fn afterwards(&mut self, stage: &Stage) {
+        self.assert_changed_once(stage).await;
+        color_by_hand(stage, &self.former).await;
+        let waits = async || {
+            self.assert_changed_once(stage).await;
+            self.approval.is_asked_for_again(stage, "web").await
+        };
+        stage.scene.eventually("what is back waits for another approval", waits).await;
+        assert_eq!(remote_color(stage).await.as_ref(), Ok(&self.former));
+
+        color_by_hand(stage, &color(stage)).await;
+        let rests = async || at_peace::<ChannelConnection>(&stage.scene, "web").await.map(drop);
+        stage.scene.eventually("nothing waits any more", rests).await;
+        self.assert_changed_once(stage).await;
     }
 }
 
@@ -194,8 +281,16 @@ async fn a_crash_at_any_point_of_putting_drift_right_ends_with_what_is_declared(
 #[case::unique_references(References::Unique)]
 #[case::references_not_unique(References::NotUnique)]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_missing_what_is_lost_makes_nothing_anew(#[case] references: References) {
+    explore::<Loss>(references).await;
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_point_of_an_approved_change_neither_loses_nor_repeats_the_approval(#[case] references: References) {
-    explore::<Approval>(references).await;
+    explore::<Approved>(references).await;
 }
 
 #[rstest]

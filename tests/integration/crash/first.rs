@@ -6,10 +6,17 @@ use serde_json::json;
 
 use super::{
     References, Scenario,
+    approval::Approval,
     end::{at_peace, get, is_sound, made},
     explore,
     stage::Stage,
 };
+use crate::{policy::required, scene::Point};
+
+/// What is applied at once waits for one another, and a status says so if that takes long enough.
+fn waits_for_another(point: &Point) -> bool {
+    point.is_of_status() && point.number > 1
+}
 
 #[derive(Default)]
 pub struct FirstCreation;
@@ -17,6 +24,10 @@ pub struct FirstCreation;
 impl Scenario for FirstCreation {
     const NAME: &'static str = "first-creation";
     const SCENES: u32 = 4;
+
+    fn depends_on_timing(point: &Point) -> bool {
+        waits_for_another(point)
+    }
 
     async fn begin(&mut self, _: &mut Stage) {}
 
@@ -45,6 +56,10 @@ pub struct Adoption {
 impl Scenario for Adoption {
     const NAME: &'static str = "adoption";
     const SCENES: u32 = 3;
+
+    fn depends_on_timing(point: &Point) -> bool {
+        waits_for_another(point)
+    }
 
     async fn begin(&mut self, _: &mut Stage) {}
 
@@ -106,6 +121,11 @@ impl Scenario for MadeAnew {
     const NAME: &'static str = "recreate";
     const SCENES: u32 = 2;
 
+    /// The interface counts its connections every few seconds at most: it may not have noticed that one was missing.
+    fn depends_on_timing(point: &Point) -> bool {
+        point.label.contains("digitalmessaginginterfaces/") && point.is_of_status()
+    }
+
     async fn begin(&mut self, stage: &mut Stage) {
         stage.scene.apply_all(stage.all()).await;
         stage.scene.all_ready("acme", "support", "web").await;
@@ -140,6 +160,57 @@ impl Scenario for MadeAnew {
     }
 }
 
+/// A connection that waits for approval before it is made.
+#[derive(Default)]
+pub struct ApprovedCreation {
+    approval: Approval,
+}
+
+impl Scenario for ApprovedCreation {
+    const NAME: &'static str = "approved-creation";
+    const SCENES: u32 = 2;
+
+    async fn begin(&mut self, _: &mut Stage) {}
+
+    async fn prepare(&mut self, stage: &mut Stage) {
+        stage.on_its_own().await;
+        let mut all = stage.all();
+        all.retain(|object| object["metadata"]["name"] != stage.name("web"));
+        stage.scene.apply_all(all).await;
+        stage.scene.ready::<ChannelConnection>(&stage.name("phone")).await;
+        self.approval.forget();
+    }
+
+    async fn act(&mut self, stage: &Stage) {
+        let [web, _] = stage.connections();
+        stage.scene.apply(required(web)).await;
+    }
+
+    async fn is_done(&self, stage: &Stage) -> Result<(), String> {
+        self.approval.give(stage, &stage.name("web")).await?;
+        is_sound(stage).await
+    }
+
+    /// It is deleted at the manager and asked for anew: a plan without any object to hold it against, like the first one.
+    async fn afterwards(&mut self, stage: &Stage) {
+        let (scene, web) = (&stage.scene, stage.name("web"));
+        assert_eq!(made(stage).await, 3, "round {}", stage.round);
+        let lost = scene.connection_id(&web).await;
+        stage.account.delete_connection(&lost).await.unwrap();
+        scene
+            .condition::<ChannelConnection>(&web, "Synced", "False", "RemoteMissing")
+            .await;
+        scene.annotate::<ChannelConnection>(&web, annotation::RECREATE, &lost).await;
+        let waits = async || {
+            assert_eq!(made(stage).await, 3, "the approval was good twice, round {}", stage.round);
+            self.approval.is_asked_for_again(stage, &web).await
+        };
+        scene
+            .eventually("what is to be made anew waits for another approval", waits)
+            .await;
+    }
+}
+
 #[rstest]
 #[case::unique_references(References::Unique)]
 #[case::references_not_unique(References::NotUnique)]
@@ -162,4 +233,12 @@ async fn a_crash_at_any_point_of_an_adoption_ends_with_the_adopted_object(#[case
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_point_of_making_a_lost_connection_anew_makes_one(#[case] references: References) {
     explore::<MadeAnew>(references).await;
+}
+
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_of_an_approved_creation_leaves_no_approval_for_another(#[case] references: References) {
+    explore::<ApprovedCreation>(references).await;
 }

@@ -2,7 +2,12 @@
 //!
 //! A scenario is done once without a crash, which lists its I/Os; then once for each of them and each side of it, with the
 //! wire cut there, the operator killed and another one started. What has to be true in the end is the same each time.
+//!
+//! As far as it depends on who is faster, the operator does not do the same each time. A point that is not met again is tried
+//! once more; if it is not met then either that is a failure, unless it is one of those that [`depends_on_timing`] or
+//! [`Scenario::depends_on_timing`] names.
 
+mod approval;
 mod change;
 mod end;
 mod first;
@@ -14,7 +19,11 @@ mod stage;
 mod stale;
 mod twice;
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    fmt::{self, Display, Formatter},
+    sync::Mutex,
+};
 
 use futures::future::join_all;
 use tokio::sync::Semaphore;
@@ -52,39 +61,73 @@ pub trait Scenario: Default {
 
     /// Whether it is done, and everything is as it must be; if not, what is missing. May give the operator what it waits for.
     async fn is_done(&self, stage: &Stage) -> Result<(), String>;
+
+    /// Whether a point may come by in one round of this scenario and not in the next, with nothing wrong.
+    fn depends_on_timing(_point: &Point) -> bool {
+        false
+    }
+
+    /// Looks at what a round has left behind, and brings the scene to where the next one may begin. Nothing is cut any more.
+    async fn afterwards(&mut self, _stage: &Stage) {}
 }
 
 /// Scenes that are played in at the same time, whatever the number of tests: each has an operator and a manager.
 static STAGES: Semaphore = Semaphore::const_new(5);
 
-type Points = Mutex<VecDeque<(Point, Mishap)>>;
+type Points = Mutex<VecDeque<Attempt>>;
+
+/// What is to go wrong in a round.
+#[derive(Clone)]
+struct Attempt {
+    point: Point,
+    mishap: Mishap,
+    /// Whether the point was not met the last time.
+    is_second: bool,
+}
+
+impl Display for Attempt {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {}", self.mishap, self.point)
+    }
+}
 
 /// Tries a crash at all points of a scenario.
 pub async fn explore<S: Scenario>(references: References) {
     explore_with::<S>(references, "crash", &[Mishap::CutBefore, Mishap::CutAfter]).await;
 }
 
-/// Tries all points of a scenario with each of these.
+/// Tries all points of a scenario with each of these; those that change nothing with crashes only, because asking twice or
+/// in vain is what a read is for.
 pub async fn explore_with<S: Scenario>(references: References, figure: &str, mishaps: &[Mishap]) {
     let _turn = STAGES.acquire_many(S::SCENES).await.unwrap();
     let mut rooms = join_all((0..S::SCENES).map(|_| Room::<S>::open(references))).await;
-    rooms[0].round(None).await;
-    let recorded = rooms[0].stage.scene.wire.seen();
+    let recorded = rooms[0].round(None).await.seen;
     eprintln!("{} ({references:?}): {}", S::NAME, list(&recorded));
     assert!(!recorded.is_empty(), "{}: the operator did nothing", S::NAME);
     let points: Points = Mutex::new(
         recorded
             .into_iter()
             .flat_map(|point| mishaps.iter().map(move |mishap| (point.clone(), *mishap)))
+            .filter(|(point, mishap)| mishap.is_cut() || !point.is_read())
+            .map(|(point, mishap)| Attempt {
+                point,
+                mishap,
+                is_second: false,
+            })
             .collect(),
     );
     let all = points.lock().unwrap().len();
-    let tried: usize = join_all(rooms.iter_mut().map(|room| room.work(&points)))
-        .await
-        .into_iter()
-        .sum();
-    // A status that is written only if something else takes longer may not be met again.
-    assert!(tried * 4 >= all * 3, "{}: of {all} points only {tried} were met", S::NAME);
+    let missed = join_all(rooms.iter_mut().map(|room| room.work(&points))).await.concat();
+    let tried = all - missed.len();
+    eprintln!(
+        "{} ({references:?}): {tried} of {all} points tried; not met: {}",
+        S::NAME,
+        list(&missed)
+    );
+    let excused = |point: &Point| depends_on_timing(point) || S::depends_on_timing(point);
+    if let Some(missed) = missed.iter().find(|missed| !excused(&missed.point)) {
+        panic!("{}: {missed} was not met again", S::NAME);
+    }
     join_all(rooms.into_iter().map(Room::close)).await;
     let switch = match references {
         References::Unique => "unique",
@@ -93,9 +136,25 @@ pub async fn explore_with<S: Scenario>(references: References, figure: &str, mis
     figures::record(&format!("{figure}-points-{}-{switch}", S::NAME), format!("{tried} points"));
 }
 
-fn list(points: &[Point]) -> String {
-    let labels: Vec<_> = points.iter().map(ToString::to_string).collect();
-    labels.join(", ")
+/// Whether a point may come by in one round of any scenario and not in the next, with nothing wrong.
+fn depends_on_timing(point: &Point) -> bool {
+    // When the operator asks for changes depends on when the call that it waits in is answered.
+    point.is_of_feed()
+        // What is looked at once more is so because something came in between; who looks at the same time shares the look.
+        || (point.is_read() && point.number > 1)
+}
+
+fn list(all: &[impl Display]) -> String {
+    let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+    all.join(", ")
+}
+
+/// What came of a round.
+struct Round {
+    /// Whether what was to happen on the way did.
+    is_met: bool,
+    /// What went over the wire, in order.
+    seen: Vec<Point>,
 }
 
 /// A scene in which a scenario is done over and over.
@@ -112,32 +171,36 @@ impl<S: Scenario> Room<S> {
         Self { scenario, stage }
     }
 
-    /// Takes points until there is none left. Returns how many were met.
-    async fn work(&mut self, points: &Points) -> usize {
-        let mut met = 0;
+    /// Takes points until there is none left. Returns those that were not met.
+    async fn work(&mut self, points: &Points) -> Vec<Attempt> {
+        let mut missed = Vec::new();
         loop {
-            let Some(point) = points.lock().unwrap().pop_front() else {
-                return met;
+            let Some(attempt) = points.lock().unwrap().pop_front() else {
+                return missed;
             };
-            if self.round(Some(point.clone())).await {
-                met += 1;
-            } else {
-                eprintln!("{}: {} {:?} was not met again", S::NAME, point.0, point.1);
+            let is_met = self.round(Some(&attempt)).await.is_met;
+            if !is_met && attempt.is_second {
+                missed.push(attempt);
+            } else if !is_met {
+                let is_second = true;
+                points.lock().unwrap().push_back(Attempt { is_second, ..attempt });
             }
         }
     }
 
-    /// Does it once. Whether what was to happen on the way did.
-    async fn round(&mut self, trap: Option<(Point, Mishap)>) -> bool {
+    /// Does it once.
+    async fn round(&mut self, attempt: Option<&Attempt>) -> Round {
         self.stage.round += 1;
         self.scenario.prepare(&mut self.stage).await;
-        let what = match &trap {
+        let what = match attempt {
             None => format!("{}, undisturbed", S::NAME),
-            Some((point, mishap)) => format!("{}, {mishap:?} at {point}, round {}", S::NAME, self.stage.round),
+            Some(attempt) => format!("{}, {attempt}, round {}", S::NAME, self.stage.round),
         };
         let wire = self.stage.scene.wire.clone();
-        let cuts = trap.as_ref().is_some_and(|(_, mishap)| mishap.is_cut());
-        wire.arm(trap, Some(self.stage.round));
+        let cuts = attempt.is_some_and(|attempt| attempt.mishap.is_cut());
+        let whose = self.stage.whose();
+        let trap = attempt.map(|attempt| (attempt.point.clone(), attempt.mishap));
+        wire.arm(trap, Some(whose.clone()));
         self.scenario.act(&self.stage).await;
         let undisturbed = async {
             done(&self.scenario, &self.stage, &what).await;
@@ -151,24 +214,29 @@ impl<S: Scenario> Room<S> {
             () = wire.cut() => {}
             () = undisturbed => {}
         }
-        let is_met = wire.is_sprung();
+        let is_met = wire.disarm();
+        let seen = wire.seen();
         if cuts && is_met {
             self.stage.scene.crash_operator().await;
+            wire.arm(None, Some(whose));
             self.stage.scene.start_operator().await;
             done(&self.scenario, &self.stage, &what).await;
+            self.stage.is_followed().await;
         }
-        is_met
+        self.scenario.afterwards(&self.stage).await;
+        Round { is_met, seen }
     }
 
     /// It comes to rest. Interfaces take their time to write down how many connections they have.
     async fn close(self) {
         let scene = self.stage.scene;
-        let what = format!("{}: nothing is written any more", S::NAME);
+        let what = format!("{}: nothing is asked or written any more", S::NAME);
         let at_rest = async || {
             scene.wire.arm(None, None);
             scene.time_passes(3).await;
-            let written = scene.wire.seen();
-            if written.is_empty() { Ok(()) } else { Err(list(&written)) }
+            let mut seen = scene.wire.seen();
+            seen.retain(|point| !point.is_of_feed());
+            if seen.is_empty() { Ok(()) } else { Err(list(&seen)) }
         };
         scene.eventually(&what, at_rest).await;
         scene.finish().await;

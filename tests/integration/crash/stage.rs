@@ -7,7 +7,9 @@ use sandbox::{Credential, ManagerAccount};
 use serde_json::{Value, json};
 
 use super::References;
-use crate::scene::{Scene, connection, interface, labelled_secret, manager_credential, manager_secret, web, whatsapp};
+use crate::scene::{
+    Point, Scene, Whose, connection, interface, labelled_secret, manager_credential, manager_secret, web, whatsapp,
+};
 
 /// A scene in which round follows round.
 pub struct Stage {
@@ -55,6 +57,26 @@ impl Stage {
         self.suffix = format!("-r{}", self.round);
         self.credential = self.scene.provision(AuthenticationMethod::Jwt).await;
         self.account = self.scene.account(&self.credential);
+    }
+
+    /// What is of this round, among all that the operator does.
+    pub fn whose(&self) -> Whose {
+        Whose {
+            round: self.round,
+            manager_id: self.credential.manager_id.clone(),
+        }
+    }
+
+    /// Waits until an operator that has just started waits for changes of an account that all rounds share: what it reads
+    /// on its way there is not of the next round.
+    pub async fn is_followed(&self) {
+        let waits = async || match self.scene.wire.seen().iter().any(Point::is_of_feed) {
+            true => Ok(()),
+            false => Err("it is not"),
+        };
+        if self.suffix.is_empty() {
+            self.scene.eventually("the account is followed", waits).await;
+        }
     }
 
     /// The name of an object in this round.

@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::{
     References,
-    change::{Approval, ChannelSecret, SpecChange},
+    change::{Approved, ChannelSecret, SpecChange},
     explore_with,
     first::{Adoption, FirstCreation, MadeAnew},
     going::Deletion,
@@ -30,7 +30,7 @@ async fn a_lost_answer_to_any_write_of_a_creation_makes_nothing_twice(#[case] re
 async fn a_lost_answer_to_any_write_of_a_change_or_deletion_comes_to_the_same_end(#[case] references: References) {
     explore_with::<Adoption>(references, LOST.0, LOST.1).await;
     explore_with::<SpecChange>(references, LOST.0, LOST.1).await;
-    explore_with::<Approval>(references, LOST.0, LOST.1).await;
+    explore_with::<Approved>(references, LOST.0, LOST.1).await;
     explore_with::<ChannelSecret>(references, LOST.0, LOST.1).await;
     explore_with::<Deletion>(references, LOST.0, LOST.1).await;
 }
@@ -43,6 +43,6 @@ async fn a_write_that_is_delivered_twice_counts_once() {
     explore_with::<FirstCreation>(references, TWICE.0, TWICE.1).await;
     explore_with::<MadeAnew>(references, TWICE.0, TWICE.1).await;
     explore_with::<SpecChange>(references, TWICE.0, TWICE.1).await;
-    explore_with::<Approval>(references, TWICE.0, TWICE.1).await;
+    explore_with::<Approved>(references, TWICE.0, TWICE.1).await;
     explore_with::<Deletion>(references, TWICE.0, TWICE.1).await;
 }

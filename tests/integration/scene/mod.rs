@@ -52,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use objects::*;
 pub use trouble::{assert_not_ready, assert_serves, assert_troubled};
-pub use wire::{Mishap, Point, Wire};
+pub use wire::{Mishap, Point, Whose, Wire};
 
 /// How long a test waits for what must happen. Generous: the machine may be busy with all other tests.
 pub const DEADLINE: Duration = Duration::from_mins(2);

@@ -1,9 +1,12 @@
 //! The wire between the operator and both sides: what goes over it can be listed, and cut.
 //!
-//! Every write of the operator is an I/O here: each request to the API server that changes something, and each to the
-//! manager. Reads are none: nothing outside changes by them, so a crash at a read leaves what a crash before the next write
-//! leaves. The Lease and events are left out as well: the one is how operators tell each other apart, the others are never
-//! waited for.
+//! Every call of the operator to the manager is an I/O here, reads as well as writes, and every request to the API server
+//! that changes something. The Lease and events are left out: the one is how operators tell each other apart, the others
+//! are never waited for.
+//!
+//! Of the change feed only the first call counts. The operator always waits in one, so how many there are depends on how
+//! long everything else takes. A write that Kubernetes refuses because it was made from an old copy does not count either:
+//! it changes nothing, and is made again.
 //!
 //! A cut is a crash at exactly one I/O: before it, and then it never leaves; or after it, and then it is done and the answer
 //! never comes. From that moment on nothing passes any more, so that nothing can happen between the cut and the end of the
@@ -16,8 +19,11 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
-use digital_messaging_contract::header;
-use http::{Method, Request};
+use digital_messaging_contract::signing::claimed_issuer;
+use http::{
+    Method, Request, StatusCode,
+    header::{AUTHORIZATION, USER_AGENT},
+};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
 use messaging_manager::faults::{Fault, Faults};
@@ -54,6 +60,26 @@ pub struct Point {
     pub number: usize,
 }
 
+/// The call that waits for changes.
+const FEED: &str = "GET /v1/changes";
+
+impl Point {
+    /// Whether it changes nothing.
+    pub fn is_read(&self) -> bool {
+        self.label.starts_with("GET ")
+    }
+
+    /// Whether it writes a status.
+    pub fn is_of_status(&self) -> bool {
+        self.label.ends_with("/status")
+    }
+
+    /// Whether it is a call of the change feed.
+    pub fn is_of_feed(&self) -> bool {
+        self.label == FEED
+    }
+}
+
 impl std::fmt::Display for Point {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} #{}", self.label, self.number)
@@ -74,13 +100,22 @@ struct State {
     seen: Vec<Point>,
     counts: HashMap<String, usize>,
     trap: Option<(Point, Mishap)>,
-    round: Option<usize>,
+    whose: Option<Whose>,
     /// Cancelled when the wire is cut.
     cut: CancellationToken,
 }
 
+/// What counts, where the operator has other objects and accounts as well.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// Objects of another round, by their names, do not count: `web-r7` is of round 7.
+    pub round: usize,
+    /// Nor do calls to another account.
+    pub manager_id: String,
+}
+
 enum Verdict {
-    Pass(CancellationToken),
+    Pass(CancellationToken, Option<Point>),
     /// Do it; then the wire is cut.
     Last(CancellationToken),
     /// The wire is cut.
@@ -90,12 +125,10 @@ enum Verdict {
 }
 
 impl Wire {
-    /// Lists what goes over it from now on, and has that happen there, if it comes by.
-    ///
-    /// What concerns objects of another round, by their names, is not listed: `web-r7` is of round 7. None: of all rounds.
-    pub fn arm(&self, trap: Option<(Point, Mishap)>, round: Option<usize>) {
+    /// Lists what goes over it from now on, and has that happen there, if it comes by. `whose`: of whom; none: of all.
+    pub fn arm(&self, trap: Option<(Point, Mishap)>, whose: Option<Whose>) {
         let mut state = self.state.lock().unwrap();
-        state.round = round;
+        state.whose = whose;
         state.trap = trap;
         state.seen.clear();
         state.counts.clear();
@@ -120,18 +153,27 @@ impl Wire {
         state.trap.as_ref().is_some_and(|(trap, _)| state.seen.contains(trap))
     }
 
+    /// Waits for nothing any more. Whether what was waited for has come by.
+    pub fn disarm(&self) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let trap = state.trap.take();
+        trap.is_some_and(|(trap, _)| state.seen.contains(&trap))
+    }
+
     /// What went over it since it was armed, in order.
     pub fn seen(&self) -> Vec<Point> {
         self.state.lock().unwrap().seen.clone()
     }
 
-    fn pass(&self, label: &str) -> Verdict {
+    /// `label`: of the I/O, given what counts; none if it does not.
+    fn pass(&self, label: impl FnOnce(Option<&Whose>) -> Option<String>) -> Verdict {
         let mut state = self.state.lock().unwrap();
         if state.cut.is_cancelled() {
             return Verdict::Dead;
         }
-        let Some(label) = of_round(label, state.round) else {
-            return Verdict::Pass(state.cut.clone());
+        let label = label(state.whose.as_ref()).filter(|label| label != FEED || !state.counts.contains_key(FEED));
+        let Some(label) = label else {
+            return Verdict::Pass(state.cut.clone(), None);
         };
         let number = state.counts.entry(label.clone()).or_default();
         *number += 1;
@@ -148,7 +190,21 @@ impl Wire {
                 Mishap::ReplyLost => Verdict::LoseReply,
                 Mishap::Twice => Verdict::Twice,
             },
-            _ => Verdict::Pass(cut),
+            _ => Verdict::Pass(cut, Some(point)),
+        }
+    }
+
+    /// Forgets a point that was an attempt to change an object from an old copy of it.
+    fn take_back(&self, point: &Point, answer: StatusCode) {
+        let changes = point.label.starts_with("PUT ") || point.label.starts_with("PATCH ");
+        if !changes || !matches!(answer, StatusCode::CONFLICT | StatusCode::NOT_FOUND) {
+            return;
+        }
+        let mut state = self.state.lock().unwrap();
+        // None if it has been armed anew since.
+        if let Some(at) = state.seen.iter().rposition(|seen| seen == point) {
+            state.seen.remove(at);
+            *state.counts.get_mut(&point.label).unwrap() -= 1;
         }
     }
 
@@ -174,7 +230,7 @@ impl Wire {
         let Some(label) = label_of_object(request.method(), request.uri().path()) else {
             return client.send(request).await;
         };
-        match self.pass(&label) {
+        match self.pass(|whose| of_round(&label, whose)) {
             Verdict::Dead => pending().await,
             Verdict::Last(cut) => {
                 let _ = client.send(request).await;
@@ -193,8 +249,11 @@ impl Wire {
                 let _ = client.send(again()).await;
                 client.send(again()).await
             }
-            Verdict::Pass(cut) => {
+            Verdict::Pass(cut, point) => {
                 let answer = client.send(request).await;
+                if let (Some(point), Ok(answer)) = (point, &answer) {
+                    self.take_back(&point, answer.status());
+                }
                 if cut.is_cancelled() { pending().await } else { answer }
             }
         }
@@ -203,12 +262,12 @@ impl Wire {
     /// Has the requests to the manager go over the wire.
     pub fn watch(&self, faults: &Faults) {
         let wire = self.clone();
-        faults.judge(move |request| match wire.pass(&label_of_remote(request)?) {
+        faults.judge(move |request| match wire.pass(label_of_remote(request)?) {
             Verdict::Dead => Some(Fault::NeverAnswer),
             Verdict::Last(cut) => Some(Fault::LoseReply(cut)),
             Verdict::LoseReply => Some(Fault::DropReply),
             Verdict::Twice => Some(Fault::Twice),
-            Verdict::Pass(_) => None,
+            Verdict::Pass(..) => None,
         });
     }
 }
@@ -220,20 +279,31 @@ fn label_of_object(method: &Method, path: &str) -> Option<String> {
     is_io.then(|| format!("{method} {object}"))
 }
 
-/// `PATCH /v1/connections/…`; none for what is no I/O of the operator: its writes alone say in which epoch they are made.
-fn label_of_remote<B>(request: &Request<B>) -> Option<String> {
+/// `PATCH /v1/connections/…`; none for what is no I/O of the operator, which is the one that says who it is.
+fn label_of_remote<B>(request: &Request<B>) -> Option<impl FnOnce(Option<&Whose>) -> Option<String>> {
     static ID: LazyLock<Regex> = LazyLock::new(|| Regex::new("(if|cn)_[A-Za-z0-9]+").unwrap());
-    let path = ID.replace_all(request.uri().path(), "…");
-    let is_io = *request.method() != Method::GET && request.headers().contains_key(header::OPERATOR_EPOCH);
-    is_io.then(|| format!("{} {path}", request.method()))
+    let agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
+    agent
+        .starts_with("digital-messaging-operator/")
+        .then_some(|whose: Option<&Whose>| {
+            let counts = whose.is_none_or(|whose| issuer(request).as_ref() == Some(&whose.manager_id));
+            let path = ID.replace_all(request.uri().path(), "…");
+            counts.then(|| format!("{} {path}", request.method()))
+        })
+}
+
+/// The Manager ID that a request is signed for.
+fn issuer<B>(request: &Request<B>) -> Option<String> {
+    let authorization = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    claimed_issuer(authorization.strip_prefix("Bearer ")?).ok()
 }
 
 /// The label without the round in names such as `web-r7`; none if that is another round than the one that counts.
-fn of_round(label: &str, round: Option<usize>) -> Option<String> {
+fn of_round(label: &str, whose: Option<&Whose>) -> Option<String> {
     static NAMED: LazyLock<Regex> = LazyLock::new(|| Regex::new("-r([0-9]+)").unwrap());
     let other = NAMED
         .captures(label)
-        .zip(round)
-        .is_some_and(|(named, round)| named[1] != round.to_string());
+        .zip(whose)
+        .is_some_and(|(named, whose)| named[1] != whose.round.to_string());
     (!other).then(|| NAMED.replace(label, "").into_owned())
 }

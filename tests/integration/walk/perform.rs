@@ -129,20 +129,30 @@ impl Stage {
         format!("/ChannelConnection/{}/{}", self.scene.namespace, name(slot))
     }
 
-    async fn make_foreign(&mut self) {
-        if self.foreign_interface.is_none() {
-            let spec =
-                json!({ "displayName": "Foreign", "templateOperator": "dm-template", "baseUrl": "https://acme.example/prweb" });
-            let made = self
-                .account
-                .create_interface(&serde_json::from_value(spec).unwrap())
-                .await
-                .unwrap();
-            self.foreign_interface = Some(made.id);
+    /// The interface that is nobody's here.
+    async fn foreign_interface(&mut self) -> String {
+        if let Some(id) = &self.foreign_interface {
+            return id.clone();
         }
+        let spec =
+            json!({ "displayName": "Foreign", "templateOperator": "dm-template", "baseUrl": "https://acme.example/prweb" });
+        let spec = serde_json::from_value(spec).unwrap();
+        let made = self.account.create_interface(&spec).await.unwrap();
+        self.foreign_interface.insert(made.id).clone()
+    }
+
+    /// Somebody changes the interface that is nobody's here.
+    pub async fn touch_foreign_interface(&mut self) {
+        let id = self.foreign_interface().await;
+        let patch = json!({ "description": uuid::Uuid::new_v4().to_string() });
+        self.account.patch_interface(&id, &patch).await.unwrap();
+    }
+
+    async fn make_foreign(&mut self) {
+        let interface = self.foreign_interface().await;
         let number = self.foreign.len();
         let spec = json!({
-            "interfaceId": self.foreign_interface,
+            "interfaceId": interface,
             "displayName": format!("Foreign {number}"),
             "externalReference": (number > 0).then(|| format!("somebody/else/{number}")),
             "channel": { "type": "webMessaging" },

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use digital_messaging_operator::{
-    api::{DigitalMessagingInterface, ManagerCredential, annotation},
+    api::{DigitalMessagingInterface, ManagerCredential},
     controller::reason::Reason,
 };
+use jiff::Timestamp;
 use kube::{Api, ResourceExt};
+use messaging_manager::journal::Entry;
 
 use super::{
     model::{Deletion, Model, SLOTS},
     perform::{Stage, display_name, interface_name, is_of, name},
 };
-use crate::scene::{Scene, expect};
+use crate::scene::{DEADLINE, Scene, expect};
 
 /// The IDs at the manager, by slot: what was once known may change only by a deletion there.
 pub type Ids = [Option<String>; SLOTS];
@@ -20,42 +22,42 @@ pub type Ids = [Option<String>; SLOTS];
 impl Stage {
     /// Ends all faults, has the operator run, and waits until everything is as `model` says. `ids` are those of the last
     /// time, without those that were deleted at the manager since.
+    ///
+    /// Nobody sets `retry`: no step takes so much of the account at once that a person has to look, and everything else the
+    /// operator has to get over by itself.
     pub async fn settle(&mut self, model: &Model, ids: &mut Ids) {
         self.scene.faults.clear();
         if model.away {
             self.scene.start_operator().await;
         }
-        // Back-off that has grown long is cut short; what the credential says must then be true.
-        let token = uuid::Uuid::new_v4().to_string();
-        self.scene
-            .annotate::<ManagerCredential>("acme", annotation::RETRY, &token)
-            .await;
         let stage = &*self;
-        let found = stage
-            .scene
-            .eventually("everything is as the model says", async || {
-                stage.has_handled(&token).await?;
-                stage.compare(model, ids).await
-            })
-            .await;
-        *ids = found;
+        let compare = async || stage.compare(model, ids).await;
+        stage.scene.eventually("everything is as the model says", compare).await;
+        // The last fault may not have been heard of yet: what the credential says must be true afterwards, too.
+        self.has_the_account_looked_at().await;
+        let stage = &*self;
+        let compare = async || stage.compare(model, ids).await;
+        *ids = stage.scene.eventually("everything stays as the model says", compare).await;
     }
 
-    /// The credential has been looked at once more: what it says from now on is what it found.
-    async fn has_handled(&self, retry: &str) -> Result<(), String> {
-        let credential: ManagerCredential = get(&self.scene.credentials(), "acme").await?;
-        let handled = credential.status.and_then(|status| status.last_handled_retry);
-        if handled.as_deref() == Some(retry) {
-            Ok(())
-        } else {
-            Err(format!("acme: the last retry handled is {handled:?}"))
-        }
+    /// Changes something that is nobody's here, and waits until the operator has been told.
+    async fn has_the_account_looked_at(&mut self) {
+        let now = Timestamp::now();
+        self.touch_foreign_interface().await;
+        let is_told = |call: &Entry| call.is_change_feed() && call.status == Some(200) && call.answered > Some(now);
+        let told = self
+            .scene
+            .journal
+            .wait_until(DEADLINE, |calls| calls.iter().any(is_told))
+            .await;
+        told.expect("the operator looks at the account");
     }
 
     async fn compare(&self, model: &Model, known: &Ids) -> Result<Ids, String> {
         let scene = &self.scene;
         let credential: ManagerCredential = get(&scene.credentials(), "acme").await?;
         expect_done(&credential, "acme")?;
+        self.expect_newest_key().await?;
         let interface: DigitalMessagingInterface = get(&scene.interfaces(), "support").await?;
         expect_done(&interface, "support")?;
         for (object, name) in [(&credential.metadata, "acme"), (&interface.metadata, "support")] {
@@ -98,6 +100,25 @@ impl Stage {
             }
         }
         Ok(ids)
+    }
+
+    /// The key that was issued last has been tried, and is the one that is kept.
+    async fn expect_newest_key(&self) -> Result<(), String> {
+        let proven = self.scene.secrets().get("acme-proven").await;
+        let proven = proven.map_err(|error| error.to_string())?;
+        let kept = proven.data.as_ref().and_then(|data| data.get("managerKey"));
+        let newest = self.account.credential().manager_key.expose();
+        if kept.is_some_and(|kept| kept.0 == newest.as_bytes()) {
+            Ok(())
+        } else {
+            Err("acme: an older key is kept".to_owned())
+        }
+    }
+
+    async fn version_of_channel_secrets(&self) -> Result<String, String> {
+        let secrets = self.scene.secrets().get("channels").await;
+        let version = secrets.map_err(|error| error.to_string())?.metadata.resource_version;
+        version.ok_or("no version".to_owned())
     }
 
     async fn compare_slot(
@@ -178,6 +199,12 @@ impl Stage {
                 let wanted = display_name(slot, declared.name);
                 if called.as_ref() != Some(&wanted) {
                     return Err(format!("the manager calls it {called:?} instead of {wanted}"));
+                }
+                let sent = object.status.and_then(|status| status.sent_secrets);
+                if let Some(sent) = sent
+                    && sent.resource_version != self.version_of_channel_secrets().await?
+                {
+                    return Err("the manager has older secrets of the channel".to_owned());
                 }
             }
         }
