@@ -185,7 +185,7 @@ async fn the_single_file_of_a_release_installs_everything() {
     let control_plane = own_control_plane().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("install.yaml");
-    fs::write(&file, single_file(&HELM).unwrap()).unwrap();
+    fs::write(&file, single_file(&HELM, None).unwrap()).unwrap();
     let said = kubectl(
         control_plane.kubeconfig(),
         &["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()],
