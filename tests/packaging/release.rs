@@ -386,6 +386,26 @@ fn actions_are_pinned_by_what_is_in_them() {
     }
 }
 
+/// Another compiler makes other programs, and so another digest.
+#[test]
+fn everything_is_built_with_one_compiler() {
+    let read = |name: &str| fs::read_to_string(project().join(name)).unwrap();
+    let pinned = read("rust-toolchain.toml");
+    let channel = Regex::new(r#"channel = "([0-9]+\.[0-9]+\.[0-9]+)""#).unwrap();
+    let version = &channel.captures(&pinned).unwrap()[1];
+    let (minor, _) = version.rsplit_once('.').unwrap();
+    for (file, part) in [
+        ("Cargo.toml", format!("rust-version = \"{minor}\"")),
+        ("Containerfile", format!("/rust:{version}-")),
+        ("Containerfile", format!("ENV RUSTUP_TOOLCHAIN={version}")),
+        ("docs/dependencies.md", format!("`rust:{version}-")),
+        ("README.md", format!("Rust {minor} ")),
+        ("CONTRIBUTING.md", format!("Rust {minor} ")),
+    ] {
+        assert!(read(file).contains(&part), "{file} lacks: {part}");
+    }
+}
+
 #[test]
 fn the_rules_for_dependencies_are_those_that_are_checked() {
     let rules = fs::read_to_string(project().join("deny.toml")).unwrap();
