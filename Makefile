@@ -12,6 +12,14 @@ MINUTES ?= 10
 PROFILE ?= release
 TARGET := x86_64-unknown-linux-gnu
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/$(PROFILE)
+# Linked statically, because nothing else is in the image; and without the paths of this machine, so that another one makes
+# the same programs.
+IMAGE_RUSTFLAGS := -C target-feature=+crt-static \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
+	--remap-path-prefix=$(CURDIR)=/source \
+	$(if $(CARGO_TARGET_DIR),--remap-path-prefix=$(abspath $(CARGO_TARGET_DIR))=/source/target)
+# The same for what is written in C.
+IMAGE_CFLAGS := -ffile-prefix-map=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 DENY_VERSION := 0.20.2
 DENY := build/cargo/bin/cargo-deny-$(DENY_VERSION)
 
@@ -22,7 +30,7 @@ export KUBEBUILDER_ASSETS := $(CURDIR)/build/kubernetes-$(KUBERNETES)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test checked older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
+.PHONY: help demo test checked older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,13 +72,17 @@ older-kubernetes:
 	@for program in kube-apiserver kube-controller-manager; do \
 		ln -sf ../tools/$$program-$(KUBERNETES) $(KUBEBUILDER_ASSETS)/$$program; done
 
-test-argocd: ## Test with a real Argo CD, which this builds: health and actions, and the whole of a life in a network of its own
+test-argocd: SKIPPED = build/live-tests-skipped
+test-argocd: ## Test with a real Argo CD, which this builds: health and actions, and the whole of a life in a network of its own (LIVE_TESTS=required to fail where that cannot be had)
 	@tools/build.sh etcd kube-apiserver kubectl kube-controller-manager helm kstatus argocd
 	@tools/redis.sh || echo 'test-argocd: the tests with a cluster are skipped'
 	@echo 'test-argocd: compiling the tests (some minutes the first time)'
 	@$(CARGO) test --workspace --no-run
-	@tools/own-network.sh $(CARGO) test --offline --workspace --test gitops -- --include-ignored
-	@echo 'test-argocd: all passed'
+	@rm -f $(SKIPPED)
+	@LIVE_TESTS_SKIPPED=$(CURDIR)/$(SKIPPED) \
+		tools/own-network.sh $(CARGO) test --offline --workspace --test gitops -- --include-ignored
+	@if [ -e $(SKIPPED) ]; then echo "test-argocd: passed, the live tests were skipped: $$(cat $(SKIPPED))"; \
+		else echo 'test-argocd: all passed'; fi
 
 soak: ## Take random walks over the real parts for MINUTES=n (10 without); one that fails says how to repeat it
 	@tools/build.sh etcd kube-apiserver
@@ -81,25 +93,30 @@ soak: ## Take random walks over the real parts for MINUTES=n (10 without); one t
 tools: ## Build etcd, kube-apiserver, kubectl, kube-controller-manager, helm and promtool into build/tools (unless KUBEBUILDER_ASSETS has them)
 	@tools/build.sh
 
-image: programs ## Write the container image into build/image.tar (PROFILE=quick compiles faster), print its digest and size
+image: programs ## Write the container image into build/image.tar (PROFILE=quick compiles faster), its digest and bill of materials beside it
 	@$(CARGO) run --quiet --package image -- --programs $(PROGRAMS) --archive build/image.tar
 
 image-folder: programs ## Write what is in the image into build/image/
 	@rm -rf build/image
 	@$(CARGO) run --quiet --package image -- --programs $(PROGRAMS) --folder build/image
 
-# Linked statically, because nothing else is in the image. Without a target of its own the flag would also reach the
-# compiler's plugins, which cannot be static.
+# Without a target of its own the flag would also reach the compiler's plugins, which cannot be static.
 programs:
+	@[ -e "$$(cc -print-file-name=libc.a)" ] || { echo 'image: no static C library: install libc6-dev or glibc-static'; exit 1; }
+	@getconf GNU_LIBC_VERSION 2>/dev/null | awk '{ split($$2, part, "."); exit !($$1 == "glibc" && part[1] * 1000 + part[2] >= 2034) }' || \
+		{ echo 'image: the programs are linked with glibc 2.34 or newer, which is not here'; exit 1; }
 	@echo 'image: compiling the programs, profile $(PROFILE) (some minutes the first time)'
 	@mkdir -p build
-	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --profile $(PROFILE) --target $(TARGET) \
+	@CFLAGS_$(subst -,_,$(TARGET))='$(IMAGE_CFLAGS)' RUSTFLAGS='$(strip $(IMAGE_RUSTFLAGS))' $(CARGO) build --locked --profile $(PROFILE) --target $(TARGET) \
 		--package digital-messaging-operator --package messaging-manager --bins
 
-release-image: ## Build the image of a release, with the list of what is in it
+reproducible: ## Build the image in two folders with two homes of Cargo, and compare (takes twice as long as the image)
+	@PROFILE=$(PROFILE) tools/reproducible.sh
+
+release-image: ## Build the image of a release, with its bill of materials
 	@$(MAKE) --no-print-directory image
 
-release-files: ## Write what is attached to a release into build/release: charts, manifests, checksums
+release-files: ## Write what is attached to a release into build/release: charts, manifests, bill of materials, checksums
 	@tools/build.sh helm
 	@$(CARGO) build --quiet --workspace --bins
 	@SANDBOX=$(BUILT)/sandbox tools/release.sh files build/release
@@ -108,9 +125,10 @@ release-publish: ## Push, sign and publish what is in build/release and build/im
 	@tools/release.sh publish build/release
 
 release-dry-run: export DRY_RUN = 1
+release-dry-run: export REGISTRY := $(or $(REGISTRY),registry.example.com/messaging)
 release-dry-run: ## The same without reaching out: writes build/release and prints what would be run
 	@$(MAKE) --no-print-directory release-files
-	@REGISTRY=$${REGISTRY:-registry.example.com/messaging} $(MAKE) --no-print-directory release-publish
+	@$(MAKE) --no-print-directory release-publish
 
 generate: ## Write the files generated from code: crds/, their chart, contract/openapi.yaml, the tables in docs/
 	@$(CARGO) run --quiet -- generate
@@ -140,6 +158,7 @@ deny: $(DENY)
 	@echo 'deny: licences, banned crates, sources'
 	@$(CARGO) fetch --quiet --locked
 	@$(DENY) --offline --log-level error check bans licenses sources
+	@echo 'deny: known vulnerabilities are not looked for, which takes the network: make advisories'
 
 advisories: $(DENY) ## Look for known vulnerabilities in the dependencies; needs the network
 	@$(DENY) --log-level error check advisories

@@ -13,6 +13,20 @@ use crate::Contents;
 /// The user that programs run as: no name, no home, no rights.
 pub(crate) const USER: &str = "65532:65532";
 
+/// What a container runs.
+pub(crate) const ENTRY_POINT: &str = "/usr/bin/digital-messaging-operator";
+
+/// What the image says of itself, whoever builds it: each behind `org.opencontainers.image.`.
+pub(crate) const LABELS: [(&str, &str); 4] = [
+    ("title", "digital-messaging-operator"),
+    (
+        "description",
+        "Kubernetes operator for digital messaging, and the reference messaging manager",
+    ),
+    ("version", env!("CARGO_PKG_VERSION")),
+    ("licenses", env!("CARGO_PKG_LICENSE")),
+];
+
 /// How containers of the image start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -29,18 +43,17 @@ impl Config {
         Self { entry_point, labels }
     }
 
-    /// Runs the operator, unless a command is given: the other program is found by its name.
+    /// Runs the operator, unless a command is given: the other program is found by its name. `source` says where the source
+    /// code is, `revision` which of it this is; without, the image does not say.
     #[must_use]
-    pub fn of_operator() -> Self {
-        let labels = json!({
-            "org.opencontainers.image.title": "digital-messaging-operator",
-            "org.opencontainers.image.description": "Kubernetes operator for digital messaging, and the reference messaging manager",
-            "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
-            "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
-        });
+    pub fn of_operator(source: Option<&str>, revision: Option<&str>) -> Self {
+        let known = LABELS.map(|(name, value)| (name, Some(value)));
+        let given = [("source", source), ("revision", revision)];
+        let labels = known.into_iter().chain(given);
+        let labels = labels.filter_map(|(name, value)| Some((format!("org.opencontainers.image.{name}"), value?.into())));
         Self {
-            labels,
-            ..Self::running("/usr/bin/digital-messaging-operator")
+            labels: Value::Object(labels.collect()),
+            ..Self::running(ENTRY_POINT)
         }
     }
 }
@@ -198,7 +211,7 @@ mod tests {
 
     fn archive_of(contents: &Contents, folder: &Path, name: &str) -> (Written, Vec<u8>) {
         let path = folder.join(name);
-        let written = write(contents, &Config::of_operator(), "localhost/example:1", &path).unwrap();
+        let written = write(contents, &Config::of_operator(None, None), "localhost/example:1", &path).unwrap();
         (written, fs::read(path).unwrap())
     }
 
@@ -221,6 +234,17 @@ mod tests {
         other.add("etc/two", 0o755, b"second".to_vec());
         let (third, _) = archive_of(&other, folder.path(), "third.tar");
         assert_ne!(first.digest, third.digest, "a mode that differs is another image");
+    }
+
+    #[test]
+    fn an_image_says_what_it_was_built_from_if_that_is_known() {
+        let said = Config::of_operator(Some("https://git.example/operator"), Some("0123abc")).labels;
+        let name = |name: &str| format!("org.opencontainers.image.{name}");
+        assert_eq!(said[name("source")], "https://git.example/operator");
+        assert_eq!(said[name("revision")], "0123abc");
+        assert_eq!(said[name("version")], env!("CARGO_PKG_VERSION"));
+        let silent = Config::of_operator(None, None).labels;
+        assert_eq!(silent.as_object().unwrap().len(), LABELS.len(), "{silent}");
     }
 
     #[test]

@@ -1,22 +1,29 @@
-//! The bill of materials: every package that is linked into the programs, in the format of `CycloneDX` 1.6.
+//! The bill of materials: everything that is linked into the programs, in the format of `CycloneDX` 1.6.
 
 use anyhow::Result;
 use cargo_metadata::Package;
 use serde_json::{Value, json};
 
-use crate::{dependencies::Dependencies, licences};
+use crate::{dependencies::Dependencies, licences, runtime::PARTS};
 
-/// The bill. It has no serial number and no time: the same packages make the same bill.
-pub(crate) fn of(dependencies: &Dependencies) -> Result<Value> {
-    let components: Vec<Value> = dependencies.packages.iter().map(component).collect::<Result<_>>()?;
-    let graph: Vec<Value> = dependencies
+/// The bill, with what the compiler linked into this program. It has no serial number and no time: the same packages make the
+/// same bill.
+pub(crate) fn of(dependencies: &Dependencies, program: &[u8]) -> Result<Value> {
+    let mut components: Vec<Value> = dependencies.packages.iter().map(component).collect::<Result<_>>()?;
+    components.extend(PARTS.iter().map(|part| part.component(program)));
+    let runtime: Vec<String> = PARTS.iter().map(|part| part.reference(program)).collect();
+    let mut graph: Vec<Value> = dependencies
         .packages
         .iter()
         .map(|package| {
-            let needed = dependencies.needed_by(package).map(reference);
-            json!({ "ref": reference(package), "dependsOn": needed.collect::<Vec<_>>() })
+            let mut needed: Vec<String> = dependencies.needed_by(package).map(reference).collect();
+            if Dependencies::is_program(package) {
+                needed.extend(runtime.iter().cloned());
+            }
+            json!({ "ref": reference(package), "dependsOn": needed })
         })
         .collect();
+    graph.extend(runtime.iter().map(|part| json!({ "ref": part, "dependsOn": [] })));
     Ok(json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",

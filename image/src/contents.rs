@@ -13,6 +13,7 @@ use crate::{authorities, bill_of_materials, dependencies, licences};
 
 const PROGRAMS: [&str; 2] = ["digital-messaging-operator", "messaging-manager"];
 const ABOUT: &str = "usr/share/doc/digital-messaging-operator";
+const BILL: &str = "usr/share/doc/digital-messaging-operator/bill-of-materials.cdx.json";
 const USERS: &str = "root:x:0:0:root:/:/sbin/nologin\noperator:x:65532:65532:operator:/:/sbin/nologin\n";
 const GROUPS: &str = "root:x:0:\noperator:x:65532:\n";
 /// The list of hosts that the kubelet writes comes before DNS.
@@ -39,6 +40,10 @@ impl Contents {
     pub fn of_project(project: &Path, programs: &Path) -> Result<Self> {
         let dependencies = dependencies::of_programs(project)?;
         let mut contents = Self::default();
+        // Both are linked with the same.
+        let program = read(&programs.join(PROGRAMS[0]))?;
+        let licences = licences::texts(&dependencies, &program)?;
+        let bill = bill_of_materials::of(&dependencies, &program)?.to_string();
         for name in PROGRAMS {
             let bytes = read(&programs.join(name))?;
             refuse_dynamic(name, &bytes)?;
@@ -51,10 +56,8 @@ impl Contents {
         for name in ["LICENSE", "NOTICE"] {
             contents.add(&format!("{ABOUT}/{name}"), 0o644, read(&project.join(name))?);
         }
-        let licences = licences::texts(&dependencies)?;
         contents.add(&format!("{ABOUT}/THIRD-PARTY-LICENSES"), 0o644, licences.into());
-        let bill = bill_of_materials::of(&dependencies)?.to_string();
-        contents.add(&format!("{ABOUT}/bill-of-materials.cdx.json"), 0o644, bill.into());
+        contents.add(BILL, 0o644, bill.into());
         Ok(contents)
     }
 
@@ -78,6 +81,12 @@ impl Contents {
             fs::set_permissions(&out, fs::Permissions::from_mode(file.mode))?;
         }
         Ok(())
+    }
+
+    /// The bill of materials, to be attached to the image beside being in it.
+    #[must_use]
+    pub fn bill_of_materials(&self) -> Option<&[u8]> {
+        self.files.get(BILL).map(|file| &file.bytes[..])
     }
 
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &File)> {
@@ -107,6 +116,7 @@ fn refuse_dynamic(name: &str, program: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive;
 
     fn project() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -141,15 +151,14 @@ mod tests {
         assert!(certificates.matches("-----BEGIN CERTIFICATE-----").count() > 100);
 
         let licences = text(&contents, &format!("{ABOUT}/THIRD-PARTY-LICENSES"));
-        let bill: serde_json::Value =
-            serde_json::from_str(text(&contents, &format!("{ABOUT}/bill-of-materials.cdx.json"))).unwrap();
+        let bill: serde_json::Value = serde_json::from_slice(contents.bill_of_materials().unwrap()).unwrap();
         let names: Vec<&str> = bill["components"]
             .as_array()
             .unwrap()
             .iter()
             .map(|each| each["name"].as_str().unwrap())
             .collect();
-        for name in ["kube-client", "rustls", "sqlx-sqlite"] {
+        for name in ["kube-client", "rustls", "sqlx-sqlite", "glibc", "libgcc", "rust-std"] {
             assert!(names.contains(&name), "{name} is linked in, and not in the bill of materials");
             assert!(
                 licences.contains(&format!("\n{name} ")),
@@ -161,6 +170,15 @@ mod tests {
                 !names.contains(&name),
                 "{name} is in the bill of materials, and not linked in"
             );
+        }
+        assert!(licences.contains("with another version"), "nothing about linking anew");
+        let graph = bill["dependencies"].as_array().unwrap();
+        let of = |name: &str| {
+            let mut found = graph.iter().filter(|each| each["ref"].as_str().unwrap().contains(name));
+            found.next().unwrap()["dependsOn"].as_array().unwrap()
+        };
+        for name in PROGRAMS {
+            assert!(of(&format!("/{name}@")).contains(&"pkg:generic/glibc".into()), "{name}");
         }
         for written in [licences, &bill.to_string()] {
             let machine = project().to_str().unwrap();
@@ -188,13 +206,30 @@ mod tests {
     #[test]
     fn the_containerfile_makes_the_same_image() {
         let recipe = fs::read_to_string(project().join("Containerfile")).unwrap();
-        for line in [
-            format!("USER {}", crate::archive::USER),
+        let (_, image) = recipe.split_once("\nFROM --platform=linux/amd64 scratch\n").unwrap();
+        let mut expected = vec![
+            "ARG SOURCE=\"\"".to_owned(),
+            "ARG REVISION=\"\"".to_owned(),
+            "COPY --from=build /source/build/image /".to_owned(),
+            format!("USER {}", archive::USER),
+            "WORKDIR /".to_owned(),
             "ENV PATH=/usr/bin".to_owned(),
-            "ENTRYPOINT [\"/usr/bin/digital-messaging-operator\"]".to_owned(),
-            "FROM scratch".to_owned(),
-        ] {
-            assert!(recipe.lines().any(|found| found == line), "Containerfile lacks: {line}");
+        ];
+        let given = [("source", "$SOURCE"), ("revision", "$REVISION")];
+        let labels = archive::LABELS.into_iter().chain(given);
+        expected.extend(labels.map(|(name, value)| format!("LABEL org.opencontainers.image.{name}=\"{value}\"")));
+        expected.push(format!("ENTRYPOINT [\"{}\"]", archive::ENTRY_POINT));
+        assert_eq!(image.lines().collect::<Vec<_>>(), expected);
+    }
+
+    /// docker looks for the one, podman for the other.
+    #[test]
+    fn whoever_builds_with_it_sends_the_same_files() {
+        let [one, other] =
+            [".containerignore", "Containerfile.dockerignore"].map(|name| fs::read_to_string(project().join(name)).unwrap());
+        assert_eq!(one, other);
+        for built in ["build", "target", ".git"] {
+            assert!(one.lines().any(|line| line == built), "{built}");
         }
     }
 }

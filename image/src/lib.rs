@@ -10,5 +10,6 @@ mod bill_of_materials;
 mod contents;
 mod dependencies;
 mod licences;
+mod runtime;
 
 pub use contents::Contents;

@@ -5,13 +5,16 @@ use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use crate::dependencies::Dependencies;
+use crate::{
+    dependencies::Dependencies,
+    runtime::{NOTE, PARTS},
+};
 
 /// Beginnings of the names of files with a licence, in lower case.
 const NAMES: [&str; 6] = ["license", "licence", "copying", "notice", "unlicense", "copyright"];
 
-/// All texts with the packages that each is for.
-pub(crate) fn texts(dependencies: &Dependencies) -> Result<String> {
+/// All texts with the packages that each is for, and with what the compiler linked into this program.
+pub(crate) fn texts(dependencies: &Dependencies, program: &[u8]) -> Result<String> {
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in dependencies.packages.iter().filter(|package| !Dependencies::is_own(package)) {
         let name = format!("{} {} ({})", package.name, package.version, expression(package)?);
@@ -19,10 +22,16 @@ pub(crate) fn texts(dependencies: &Dependencies) -> Result<String> {
             users.entry(text).or_default().push(name.clone());
         }
     }
+    for part in &PARTS {
+        for text in part.texts()? {
+            users.entry(text).or_default().push(part.heading(program));
+        }
+    }
     let mut groups: Vec<(String, Vec<String>)> = users.into_iter().collect();
     groups.sort_by(|(_, one), (_, other)| one.cmp(other));
     let mut all =
         String::from("The programs in this image contain the following packages, under the licences that follow each list.\n");
+    write!(all, "\n{NOTE}")?;
     for (text, packages) in groups {
         write!(
             all,

@@ -135,7 +135,10 @@ async fn the_definitions_are_taken_as_their_chart_renders_them() {
     for values in [
         json!({}),
         json!({ "keep": false }),
-        json!({ "commonLabels": { "team": "messaging" }, "commonAnnotations": { "example.com/owner": "messaging" } }),
+        json!({
+            "commonLabels": { "team": "messaging", "app.kubernetes.io/name": "not-ours", "helm.sh/chart": "not-ours" },
+            "commonAnnotations": { "example.com/owner": "messaging", "helm.sh/resource-policy": "not-ours" },
+        }),
     ] {
         let rendered = HELM.template(DEFINITIONS_CHART, RELEASE, "messaging", &values).unwrap();
         assert_eq!(rendered.len(), 3);
@@ -145,7 +148,10 @@ async fn the_definitions_are_taken_as_their_chart_renders_them() {
             let kept = values["keep"] != false;
             assert_eq!(annotations["helm.sh/resource-policy"] == "keep", kept, "{annotations}");
             if values.get("commonLabels").is_some() {
-                assert_eq!(object["metadata"]["labels"]["team"], "messaging");
+                let labels = &object["metadata"]["labels"];
+                assert_eq!(labels["team"], "messaging");
+                assert_eq!(labels["app.kubernetes.io/name"], "digital-messaging-operator", "ours wins");
+                assert_ne!(labels["helm.sh/chart"], "not-ours", "ours wins");
                 assert_eq!(annotations["example.com/owner"], "messaging");
             }
             dry_run(&client, &object).await.unwrap();

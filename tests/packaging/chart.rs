@@ -28,6 +28,11 @@ pub async fn own_control_plane() -> &'static ControlPlane {
     OWN.get_or_init(async || ControlPlane::start().await.unwrap()).await
 }
 
+/// An argument as the kubelet hands it to a container of a pod in this namespace.
+pub fn expanded(argument: &str, namespace: &str) -> String {
+    argument.replace("$(POD_NAMESPACE)", namespace)
+}
+
 /// What the chart renders.
 #[derive(Clone, Debug)]
 pub struct Objects(pub Vec<Value>);

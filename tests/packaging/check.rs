@@ -10,7 +10,7 @@ use sandbox::{Manifests, Operator, program};
 use serde_json::json;
 
 use crate::{
-    chart::{DEADLINE, render_in},
+    chart::{DEADLINE, expanded, render_in},
     rights::{grant, wait_until_in_effect},
 };
 
@@ -47,13 +47,17 @@ async fn what_helm_test_runs_finds_an_operator_that_is_ready() {
     wait_until_in_effect(&kubeconfig, &Scope::Namespaces([own.clone()].into()), &own).await;
 
     let pod = objects.one("Pod")["spec"]["containers"][0]["args"].as_array().unwrap();
-    let pod: Vec<&str> = pod.iter().map(|argument| argument.as_str().unwrap()).collect();
-    let [command, namespaces, url] = pod[..] else {
+    let pod: Vec<String> = pod
+        .iter()
+        .map(|argument| expanded(argument.as_str().unwrap(), &own))
+        .collect();
+    let [command, namespaces, url] = &pod[..] else {
         panic!("{pod:?}")
     };
     assert_eq!(command, "check");
+    assert_eq!(*namespaces, format!("--namespaces={own}"));
     assert_eq!(
-        url,
+        *url,
         format!("--url=http://release-digital-messaging-operator-metrics.{own}.svc:8080/readyz")
     );
 

@@ -40,6 +40,10 @@ pub fn all(namespace: &str) -> Vec<(&'static str, Value)> {
             json!({ "pod": { "securityContext": null }, "securityContext": null }),
         ),
         (
+            "manager without security contexts",
+            json!({ "manager": { "enabled": true }, "pod": { "securityContext": null }, "securityContext": null }),
+        ),
+        (
             "assigned users",
             json!({ "pod": { "securityContext": { "runAsUser": null, "runAsGroup": null } } }),
         ),

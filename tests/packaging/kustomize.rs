@@ -14,7 +14,7 @@ use sandbox::{
     program::{self, project},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     chart::{HELM, own_control_plane},
@@ -107,35 +107,69 @@ fn each_overlay_is_what_helm_installs_with_its_values() {
     }
 }
 
+/// No argument keeps the namespace that the overlay was rendered for, and what the kubelet puts in its place is defined.
+fn moves_along(pod: &Value) {
+    for container in pod["containers"].as_array().unwrap() {
+        let arguments = container["args"].to_string().replace(RELEASE, "");
+        assert!(!arguments.contains(NAMESPACE), "{container}");
+        let defined = container["env"].to_string().contains("POD_NAMESPACE");
+        assert!(defined || !arguments.contains("$(POD_NAMESPACE)"), "{container}");
+    }
+}
+
 #[test]
 fn an_overlay_of_ones_own_moves_everything_to_another_namespace_and_image() {
     let folder = tempfile::tempdir_in(project().join("target")).unwrap();
-    let own = "namespace: elsewhere\nresources: [../../deploy/overlays/cluster-wide, ../../crds]\n\
-               images: [{ name: digital-messaging-operator, newName: registry.example/operator, newTag: '1' }]\n";
-    fs::write(folder.path().join("kustomization.yaml"), own).unwrap();
-    let built = parse(&kubectl(
-        Path::new("/dev/null"),
-        &["kustomize", folder.path().to_str().unwrap()],
-    ));
     let mut seen = BTreeSet::new();
-    for object in built.values() {
-        let namespace = &object["metadata"]["namespace"];
-        assert!(namespace.is_null() || namespace == "elsewhere", "{object}");
-        for subject in object["subjects"].as_array().into_iter().flatten() {
-            assert_eq!(subject["namespace"], "elsewhere", "{object}");
+    for overlay in Overlay::ALL {
+        let own = format!(
+            "namespace: elsewhere\nresources: [../../{}, ../../crds]\n\
+             images: [{{ name: digital-messaging-operator, newName: registry.example/operator, newTag: '1' }}]\n",
+            overlay.folder()
+        );
+        fs::write(folder.path().join("kustomization.yaml"), own).unwrap();
+        let built = parse(&kubectl(
+            Path::new("/dev/null"),
+            &["kustomize", folder.path().to_str().unwrap()],
+        ));
+        for object in built.values() {
+            let namespace = &object["metadata"]["namespace"];
+            assert!(namespace.is_null() || namespace == "elsewhere", "{object}");
+            for subject in object["subjects"].as_array().into_iter().flatten() {
+                assert_eq!(subject["namespace"], "elsewhere", "{object}");
+            }
+            if let Some(pod) = object.pointer("/spec/template/spec") {
+                assert_eq!(pod["containers"][0]["image"], "registry.example/operator:1");
+                moves_along(pod);
+            }
+            seen.insert(object["kind"].as_str().unwrap().to_owned());
         }
-        if object["kind"] == "Deployment" {
-            assert_eq!(
-                object["spec"]["template"]["spec"]["containers"][0]["image"],
-                "registry.example/operator:1"
-            );
-        }
-        seen.insert(object["kind"].as_str().unwrap());
     }
-    assert!(
-        seen.is_superset(&["CustomResourceDefinition", "ClusterRoleBinding", "RoleBinding", "Deployment"].into()),
-        "{seen:?}"
-    );
+    for kind in [
+        "CustomResourceDefinition",
+        "ClusterRoleBinding",
+        "RoleBinding",
+        "Deployment",
+        "StatefulSet",
+    ] {
+        assert!(seen.contains(kind), "no {kind} in {seen:?}");
+    }
+}
+
+#[test]
+fn the_own_namespace_is_watched_by_a_name_that_moves_along() {
+    let rendered = HELM
+        .template(
+            CHART,
+            RELEASE,
+            NAMESPACE,
+            &json!({ "watchNamespaces": [NAMESPACE, "another"] }),
+        )
+        .unwrap();
+    let deployment = rendered.iter().find(|rendered| rendered.kind() == "Deployment").unwrap();
+    let deployment = serde_json::to_value(&deployment.object).unwrap();
+    let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert_eq!(arguments[1], "--namespaces=$(POD_NAMESPACE),another");
 }
 
 async fn namespace_for_the_overlays(control_plane: &ControlPlane) {
@@ -175,7 +209,10 @@ async fn kubectl_applies_each_overlay_and_takes_it_away_again() {
         let replaced = |line: &str| line.starts_with("poddisruptionbudget") || line.starts_with("statefulset");
         let unchanged = |line: &str| line.ends_with("unchanged") || replaced(line);
         assert!(lines.all(unchanged), "{}: {again}", overlay.name);
-        kubectl(kubeconfig, &["delete", "-k", &folder, "--wait=false"]);
+        let present = kubectl(kubeconfig, &["get", "-k", &folder, "--output", "name"]);
+        kubectl(kubeconfig, &["delete", "-k", &folder, "--timeout=60s"]);
+        let left = kubectl(kubeconfig, &["get", "-k", &folder, "--ignore-not-found", "--output", "name"]);
+        assert!(!present.is_empty() && left.is_empty(), "{}: {left}", overlay.name);
     }
 }
 
@@ -185,7 +222,7 @@ async fn the_single_file_of_a_release_installs_everything() {
     let control_plane = own_control_plane().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("install.yaml");
-    fs::write(&file, single_file(&HELM).unwrap()).unwrap();
+    fs::write(&file, single_file(&HELM, None).unwrap()).unwrap();
     let said = kubectl(
         control_plane.kubeconfig(),
         &["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()],
@@ -202,5 +239,5 @@ async fn the_single_file_of_a_release_installs_everything() {
     let definitions = ["managercredentials", "digitalmessaginginterfaces", "channelconnections"]
         .map(|name| format!("{name}.digitalmessaging.io"));
     let [a, b, c] = &definitions;
-    kubectl(control_plane.kubeconfig(), &["delete", "crd", a, b, c]);
+    kubectl(control_plane.kubeconfig(), &["delete", "crd", a, b, c, "--timeout=60s"]);
 }

@@ -33,6 +33,21 @@ fn it_keeps_its_data_in_a_claim_of_its_own() {
     assert_eq!(set["template"]["spec"]["securityContext"]["fsGroup"], 65532);
 }
 
+/// Without the group it could not write to its volume; whose group it is, is up to whoever sets the contexts of pods.
+#[test]
+fn its_volume_has_a_group_whatever_the_security_context_of_pods_is() {
+    let context = |pod: &Value| {
+        let values = json!({ "manager": { "enabled": true }, "pod": { "securityContext": pod } });
+        render(&values).one("StatefulSet")["spec"]["template"]["spec"]["securityContext"].clone()
+    };
+    assert_eq!(context(&Value::Null), json!({ "fsGroup": 65532 }));
+    let own = context(&json!({ "fsGroup": 1000, "runAsUser": 1000 }));
+    assert_eq!((&own["fsGroup"], &own["runAsUser"]), (&json!(1000), &json!(1000)));
+    let values = json!({ "manager": { "enabled": true } });
+    let operator = render(&values).one("Deployment")["spec"]["template"]["spec"]["securityContext"].clone();
+    assert_eq!(operator["fsGroup"], Value::Null, "only the manager has a volume");
+}
+
 #[test]
 fn it_takes_a_claim_that_exists_or_none() {
     let (set, _) = rendered(&json!({ "persistence": { "existingClaim": "theirs" } }));
@@ -47,15 +62,17 @@ fn it_takes_a_claim_that_exists_or_none() {
 
 #[test]
 fn tokens_are_made_out_to_its_service() {
-    let (_, arguments) = rendered(&json!({}));
+    let (set, arguments) = rendered(&json!({}));
     assert_eq!(
         arguments,
         [
             "serve",
             "--listen=0.0.0.0:8080",
-            "--public-url=http://release-digital-messaging-operator-manager.messaging.svc:8080"
+            "--public-url=http://release-digital-messaging-operator-manager.$(POD_NAMESPACE).svc:8080"
         ]
     );
+    let own = json!({ "name": "POD_NAMESPACE", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } });
+    assert_eq!(set["template"]["spec"]["containers"][0]["env"][0], own);
     let (_, arguments) = rendered(&json!({ "publicUrl": "https://manager.example" }));
     assert!(
         arguments.contains(&"--public-url=https://manager.example".to_owned()),

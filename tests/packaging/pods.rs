@@ -36,7 +36,7 @@ async fn every_pod_is_taken_where_only_restricted_ones_are() {
     let namespace = restricted(&accounts).await;
     let mut seen = 0;
     for (name, values) in combinations::all(&namespace) {
-        if ["names", "no security contexts"].contains(&name) {
+        if name == "names" || name.contains("security contexts") {
             continue;
         }
         for (pod, object) in render_in(&namespace, &values).pods() {

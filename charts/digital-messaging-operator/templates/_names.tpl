@@ -34,10 +34,12 @@
 {{- printf "%s-manager" (include "digital-messaging-operator.fullname" .) -}}
 {{- end }}
 
+{{- /* dict "root" $ "namespace" NAMESPACE */ -}}
 {{- define "digital-messaging-operator.managerUrl" -}}
-{{- $scheme := ternary "https" "http" (not (empty .Values.manager.tlsSecretName)) -}}
-{{- $own := printf "%s://%s.%s.svc:%v" $scheme (include "digital-messaging-operator.managerName" .) .Release.Namespace .Values.manager.port -}}
-{{- default $own .Values.manager.publicUrl -}}
+{{- $values := .root.Values.manager -}}
+{{- $scheme := ternary "https" "http" (not (empty $values.tlsSecretName)) -}}
+{{- $own := printf "%s://%s.%s.svc:%v" $scheme (include "digital-messaging-operator.managerName" .root) .namespace $values.port -}}
+{{- default $own $values.publicUrl -}}
 {{- end }}
 
 {{- /* dict "root" $ "image" .Values.image */ -}}

@@ -7,6 +7,25 @@
 {{- end -}}
 {{- end }}
 
+{{- /*
+The own namespace by what the kubelet puts in its place: kustomize moves objects to another namespace, and leaves arguments alone.
+*/ -}}
+{{- define "digital-messaging-operator.watched" -}}
+{{- $names := list -}}
+{{- range .Values.watchNamespaces -}}
+{{- $names = append $names (ternary "$(POD_NAMESPACE)" . (eq . $.Release.Namespace)) -}}
+{{- end -}}
+{{- join "," $names -}}
+{{- end }}
+
+{{- /* What arguments with $(POD_NAMESPACE) need. */ -}}
+{{- define "digital-messaging-operator.podNamespace" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- end }}
+
 {{- define "digital-messaging-operator.scheduling" -}}
 {{- with .Values.pod.nodeSelector }}
 nodeSelector:

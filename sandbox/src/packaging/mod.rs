@@ -73,11 +73,12 @@ pub fn files(helm: &Helm) -> Result<Vec<MadeFile>> {
     Ok(files)
 }
 
-/// Everything in one file: the namespace, the definitions, the operator for all namespaces.
+/// Everything in one file: the namespace, the definitions, the operator for all namespaces from this image; without one, from
+/// that of the chart.
 ///
 /// # Errors
-/// When a chart does not render.
-pub fn single_file(helm: &Helm) -> Result<String> {
+/// When a chart does not render, or the image has neither tag nor digest.
+pub fn single_file(helm: &Helm, image: Option<&str>) -> Result<String> {
     let namespace = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -89,11 +90,14 @@ pub fn single_file(helm: &Helm) -> Result<String> {
          # Do not `kubectl delete -f` this file: with the definitions go all custom resources. See docs/install.md.\n",
         env!("CARGO_PKG_VERSION")
     );
-    let nothing = json!({});
+    let values = match image {
+        Some(image) => json!({ "image": image_values(image)? }),
+        None => json!({}),
+    };
     let objects = helm
-        .template(DEFINITIONS_CHART, RELEASE, NAMESPACE, &nothing)?
+        .template(DEFINITIONS_CHART, RELEASE, NAMESPACE, &json!({}))?
         .into_iter()
-        .chain(helm.template(CHART, RELEASE, NAMESPACE, &nothing)?)
+        .chain(helm.template(CHART, RELEASE, NAMESPACE, &values)?)
         .filter(|rendered| !rendered.is_hook())
         .map(|rendered| without_helm(rendered.object));
     for object in std::iter::once(serde_yaml::to_value(namespace)?).chain(objects) {
@@ -101,4 +105,39 @@ pub fn single_file(helm: &Helm) -> Result<String> {
         text.push_str(&serde_yaml::to_string(&object)?);
     }
     Ok(text)
+}
+
+/// The chart's values for `repository@digest` or `repository:tag`.
+fn image_values(image: &str) -> Result<serde_json::Value> {
+    if let Some((repository, digest)) = image.split_once('@') {
+        return Ok(json!({ "repository": repository, "digest": digest }));
+    }
+    // The port of a registry comes after a colon, too.
+    let (repository, tag) = image
+        .rsplit_once(':')
+        .filter(|(_, tag)| !tag.contains('/'))
+        .with_context(|| format!("{image} has neither tag nor digest"))?;
+    Ok(json!({ "repository": repository, "tag": tag }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_taken_apart_at_its_digest_or_tag() {
+        let of = |image: &str| image_values(image).unwrap();
+        assert_eq!(
+            of("registry.example:5000/operator@sha256:0123"),
+            json!({ "repository": "registry.example:5000/operator", "digest": "sha256:0123" })
+        );
+        assert_eq!(
+            of("registry.example:5000/operator:1.2.3"),
+            json!({ "repository": "registry.example:5000/operator", "tag": "1.2.3" })
+        );
+        let error = image_values("registry.example:5000/operator").unwrap_err();
+        assert!(error.to_string().contains("neither tag nor digest"), "{error}");
+    }
 }

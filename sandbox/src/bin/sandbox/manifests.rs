@@ -14,12 +14,16 @@ pub(crate) struct Arguments {
     /// Write everything that a cluster needs into this one file, and nothing else
     #[arg(long, value_name = "FILE")]
     single: Option<PathBuf>,
+    /// The operator's image in that file, as `repository@digest` or `repository:tag`
+    #[arg(long, requires = "single")]
+    image: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let helm = Helm::new(&Run::new()?)?;
     if let Some(path) = &arguments.single {
-        return fs::write(path, packaging::single_file(&helm)?).with_context(|| format!("write {}", path.display()));
+        let text = packaging::single_file(&helm, arguments.image.as_deref())?;
+        return fs::write(path, text).with_context(|| format!("write {}", path.display()));
     }
     for file in packaging::files(&helm)? {
         let path = project().join(&file.path);
