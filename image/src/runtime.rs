@@ -68,7 +68,7 @@ impl Part {
 
     /// As a component of the bill of materials.
     pub(crate) fn component(&self, program: &[u8]) -> Value {
-        let mut component = json!({
+        let component = json!({
             "type": "library",
             "bom-ref": self.reference(program),
             "name": self.name,
@@ -76,10 +76,9 @@ impl Part {
             "purl": self.reference(program),
             "licenses": [{ "expression": self.licence }],
         });
-        if let Some(version) = self.version(program) {
-            component["version"] = version.into();
-        }
-        component
+        let version = self.version(program).map(|version| ("version".to_owned(), version.into()));
+        let members = component.as_object().into_iter().flatten();
+        members.map(|(name, value)| (name.clone(), value.clone())).chain(version).collect()
     }
 
     /// Its package URL.

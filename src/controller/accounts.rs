@@ -13,12 +13,13 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    api::{ManagerCredential, manager_credential as api},
+    api::{ConditionType, HasConditions, ManagerCredential, ManagerCredentialStatus, manager_credential as api},
     desired::{
         Mirror, facts,
         graph::Interest,
         node::{Kind, Node},
     },
+    kubernetes::made_secret,
     manager::{
         Manager,
         connect::AccountKey,
@@ -95,8 +96,18 @@ struct Inner {
     proven: HashMap<Node, Proven>,
     verdicts: HashMap<Node, Verdict>,
     waiting: HashMap<AccountKey, BTreeSet<Node>>,
+    /// Credentials that will open no account before something about them changes.
+    hopeless: HashSet<Node>,
     /// Since when accounts that nobody holds are kept free for who held them before.
     reserved: HashMap<AccountKey, Instant>,
+}
+
+impl Inner {
+    /// Who waits for an account that is kept free for somebody.
+    fn wait_for_a_former_holder(&self) -> BTreeSet<Node> {
+        let waiting = self.reserved.keys().filter_map(|account| self.waiting.get(account));
+        waiting.flatten().cloned().collect()
+    }
 }
 
 struct Holder {
@@ -152,19 +163,25 @@ impl Accounts {
         self.inner().verdicts.get(credential).cloned().unwrap_or(Verdict::Unknown)
     }
 
-    /// Takes a verdict on a credential, and wakes its dependants if it is news.
-    pub fn judge(&self, credential: &Node, verdict: Verdict) {
+    /// Takes a verdict on a credential, and wakes its dependants if it is news. `may_recover`: whether one that is not ready may
+    /// become so without being changed.
+    pub fn judge(&self, credential: &Node, verdict: Verdict, may_recover: bool) {
         let differs = self.verdict(credential).differs(&verdict);
+        let is_hopeless = matches!(verdict, Verdict::NotReady(..)) && !may_recover;
         let (before, waiting) = {
             let mut inner = self.inner();
-            let opened_nothing = differs && matches!(verdict, Verdict::NotReady(..));
-            let reserved = inner.reserved.keys().filter(|_| opened_nothing);
-            let waiting: BTreeSet<Node> = reserved.filter_map(|account| inner.waiting.get(account)).flatten().cloned().collect();
+            let turned = if is_hopeless {
+                inner.hopeless.insert(credential.clone())
+            } else {
+                inner.hopeless.remove(credential);
+                false
+            };
+            // It may be for this one that they wait.
+            let waiting = if turned { inner.wait_for_a_former_holder() } else { BTreeSet::new() };
             (inner.verdicts.insert(credential.clone(), verdict), waiting)
         };
         // Outside the lock: it may be the last handle of a session.
         drop(before);
-        // It may be for this one that they wait.
         self.mirror.wake(waiting.iter().filter(|node| *node != credential));
         if differs {
             self.mirror.wake(&self.mirror.all_dependants(credential));
@@ -204,18 +221,20 @@ impl Accounts {
         opened: Opened,
         settings: Settings,
     ) -> Result<Proven, InUse> {
-        let is_reserved = !held_before && self.is_reserved(credential, account);
-        let present = {
+        let former = if held_before {
+            Vec::new()
+        } else {
+            self.former_holders(credential, account)
+        };
+        let (present, displaced) = {
             let mut inner = self.inner();
-            if let Some(holder) = inner.holders.get(account)
-                && (holder.node != *credential || holder.uid != uid)
-                && self.is_alive(holder)
-            {
+            let holder = inner.holders.get(account);
+            let is_holder = holder.is_some_and(|holder| holder.node == *credential && holder.uid == uid);
+            if !is_holder && holder.is_some_and(|holder| self.is_alive(holder)) {
                 inner.waiting.entry(account.clone()).or_default().insert(credential.clone());
                 return Err(InUse::Held);
             }
-            let is_holder = inner.holders.get(account).is_some_and(|holder| holder.node == *credential);
-            if is_reserved && !is_holder {
+            if !is_holder && former.iter().any(|node| !inner.hopeless.contains(node)) {
                 let since = inner.reserved.entry(account.clone()).or_insert_with(Instant::now).elapsed();
                 if let Some(left) = self.recheck.checked_sub(since).filter(|left| !left.is_zero()) {
                     inner.waiting.entry(account.clone()).or_default().insert(credential.clone());
@@ -223,6 +242,9 @@ impl Accounts {
                 }
             }
             inner.reserved.remove(account);
+            // One that could not be read for a while must not find its session as it left it.
+            let holder = inner.holders.get(account).map(|holder| holder.node.clone());
+            let displaced = holder.filter(|node| node != credential).and_then(|node| inner.proven.remove(&node));
             inner.holders.insert(
                 account.clone(),
                 Holder {
@@ -230,12 +252,10 @@ impl Accounts {
                     uid: uid.to_owned(),
                 },
             );
-            inner
-                .proven
-                .get(credential)
-                .map(|proven| proven.session.clone())
-                .filter(|session| session.account() == account)
+            let proven = inner.proven.get(credential).map(|proven| proven.session.clone());
+            (proven.filter(|session| session.account() == account), displaced)
         };
+        drop(displaced);
         let Opened {
             access,
             secret_version,
@@ -270,25 +290,25 @@ impl Accounts {
         Ok(proven)
     }
 
-    /// Whether another credential held an account before this process began, and has not been seen to have lost it. Its status
-    /// says so, which somebody may have forged: therefore this is good for a while only, and for who can still authenticate.
-    fn is_reserved(&self, claimant: &Node, account: &AccountKey) -> bool {
-        let held_it = |other: &ManagerCredential| {
+    /// Other credentials that held an account before this process began, as far as their statuses say and the proven keys that
+    /// the operator kept for them. Somebody with many rights may have forged both: therefore this is good for a while only, and
+    /// not for one that has been seen to open nothing.
+    fn former_holders(&self, claimant: &Node, account: &AccountKey) -> Vec<Node> {
+        let held_it = |other: &ManagerCredential, node: &Node| {
             let api::Manager::DigitalMessaging(manager) = &other.spec.manager;
-            let manager_id = other.status.as_ref().and_then(|status| status.manager_id.as_deref());
-            let endpoint = WebUrl::parse(&manager.endpoint, Insecure::Allowed);
-            matches!((endpoint, manager_id), (Ok(endpoint), Some(id)) if AccountKey::new(&endpoint, id) == *account)
+            let status = other.status.as_ref();
+            let endpoint = WebUrl::parse(&manager.endpoint, Insecure::Allowed).ok();
+            let manager_id = status.and_then(|status| status.manager_id.as_deref());
+            let named = endpoint.zip(manager_id).map(|(endpoint, id)| AccountKey::new(&endpoint, id));
+            let key = self.mirror.output(&facts::proven_key_node(node));
+            named.as_ref() == Some(account)
+                && !lost_its_account(status)
+                && key.is_some_and(|key| made_secret::is_owned(&key.metadata, node.reference(&self.installation).as_str()))
         };
         let others = self.mirror.credentials.state();
-        others.iter().any(|other| {
-            let node = facts::node(Kind::Credential, &**other);
-            node != *claimant
-                && held_it(other)
-                && match self.verdict(&node) {
-                    Verdict::Unknown | Verdict::Ready(_) => true,
-                    Verdict::NotReady(reason, _) => reason.ends_by_itself(),
-                }
-        })
+        let nodes = others.iter().map(|other| (other, facts::node(Kind::Credential, &**other)));
+        let former = nodes.filter(|(other, node)| node != claimant && held_it(other, node));
+        former.map(|(_, node)| node).collect()
     }
 
     /// Releases what a former credential of the same name holds: it is gone, and this one has proved nothing yet.
@@ -304,9 +324,11 @@ impl Accounts {
     }
 
     fn is_alive(&self, holder: &Holder) -> bool {
-        self.mirror
-            .credential(&holder.node)
-            .is_some_and(|credential| credential.metadata.uid.as_deref() == Some(&holder.uid))
+        match self.mirror.credential(&holder.node) {
+            Some(credential) => credential.metadata.uid.as_deref() == Some(&holder.uid),
+            // It is there, and cannot be read.
+            None => self.mirror.exists(&holder.node),
+        }
     }
 
     /// Forgets a credential that is gone, closes its session, and wakes who waits for its account.
@@ -315,13 +337,14 @@ impl Accounts {
             let mut inner = self.inner();
             let proven = inner.proven.remove(credential);
             inner.verdicts.remove(credential);
+            inner.hopeless.remove(credential);
             let released: Vec<AccountKey> = inner
                 .holders
                 .iter()
                 .filter(|(_, holder)| holder.node == *credential)
                 .map(|(account, _)| account.clone())
                 .collect();
-            let mut waiting = BTreeSet::new();
+            let mut waiting = inner.wait_for_a_former_holder();
             for account in released {
                 inner.holders.remove(&account);
                 waiting.extend(inner.waiting.remove(&account).unwrap_or_default());
@@ -343,6 +366,13 @@ impl Accounts {
     fn holder_of(&self, account: &AccountKey) -> Option<Node> {
         self.inner().holders.get(account).map(|holder| holder.node.clone())
     }
+}
+
+/// Whether a status says that another credential uses the account.
+pub fn lost_its_account(status: Option<&ManagerCredentialStatus>) -> bool {
+    status
+        .and_then(|status| status.condition(ConditionType::Synced))
+        .is_some_and(|synced| synced.reason == Reason::ManagerIDInUse.as_str())
 }
 
 /// What sessions tell becomes wake-ups.

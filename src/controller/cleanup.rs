@@ -99,9 +99,10 @@ pub fn wait_for(kind: Kind, subject: &Subject, context: &Context) -> Result<(), 
         return wait_for_unreadable(kind, subject, context);
     }
     let dependants = context.mirror.dependants(&subject.node);
+    let unreadable = context.mirror.unreadable.kept_in(&subject.node.namespace, kind);
     let kept = dependants
         .iter()
-        .filter(|node| node.kind == kind && has_finalizer(node, context));
+        .filter(|node| node.kind == kind && (has_finalizer(node, context) || unreadable.contains(node)));
     let names = kept.take(5).map(|node| node.name.to_string()).collect::<Vec<_>>().join(", ");
     let message = format!(
         "waits for {waiting} {}(s) that must be cleaned up first: {names}",
@@ -118,10 +119,12 @@ fn wait_for_unreadable(kind: Kind, subject: &Subject, context: &Context) -> Resu
     }
     let names = unreadable.iter().take(5).map(|node| node.name.to_string());
     let message = format!(
-        "waits for {} {}(s) that this version of the operator cannot read and that may have to be cleaned up first: {}; see their conditions",
+        "waits for {} {}(s) that this version of the operator cannot read and that may have to be cleaned up first: {}; see their \
+         conditions. {}",
         unreadable.len(),
         kind.as_str(),
-        names.collect::<Vec<_>>().join(", ")
+        names.collect::<Vec<_>>().join(", "),
+        if subject.node.kind == Kind::Credential { String::new() } else { way_out(&subject.node) }
     );
     Err(Trouble::new(Reason::DependantsRemain, message).into())
 }

@@ -5,7 +5,7 @@ use crate::{
     desired::{Mirror, node::Node},
     manager::values::RemoteId,
     plan::{Intent, Refusal, identity::Claimants},
-    session::Session,
+    session::{Failure, Session},
 };
 
 use super::{
@@ -158,6 +158,17 @@ pub fn of_this_account(status: Option<(&Option<String>, &Option<String>)>, sessi
         )
         .into()),
         _ => Ok(()),
+    }
+}
+
+/// Whether what is not listed may be looked for, to be sure that it is gone: not while much of the account is missing.
+///
+/// # Errors
+/// If writes are frozen.
+pub fn look_for_it(session: &Session) -> Result<(), Stop> {
+    match session.frozen() {
+        Some(_) => Err(Failure::Frozen.into()),
+        None => Ok(()),
     }
 }
 

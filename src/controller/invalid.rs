@@ -10,10 +10,10 @@ use kube::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Context, cleanup, reason::Reason};
+use super::{Context, cleanup, reason::Reason, release};
 use crate::{
     api::{FINALIZER, GROUP, VERSION, annotation, has_finalizer},
-    desired::node::Node,
+    desired::node::{Kind, Node},
     kubernetes::client::{self, WriteError},
     manager::error::one_line,
     session::health,
@@ -45,6 +45,7 @@ pub async fn run(context: &Context) {
 
 /// Takes our finalizer off, and leaves the manager as it is.
 async fn let_go(node: &Node, object: &DynamicObject, api: &Api<DynamicObject>, context: &Context) -> Result<(), WriteError> {
+    release::forget(context, node);
     let others: Vec<_> = object.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).collect();
     let patch = Patch::Merge(json!({
         "metadata": { "uid": object.uid(), "resourceVersion": object.metadata.resource_version, "finalizers": others },
@@ -69,7 +70,9 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Resu
     if object.metadata.resource_version != invalid.metadata.resource_version {
         return Ok(());
     }
-    let is_ending = object.metadata.deletion_timestamp.is_some() && has_finalizer(&object.metadata);
+    // A credential has nothing at the manager, and whoever depends on it needs it until the end.
+    let may_be_let_go = node.kind != Kind::Credential;
+    let is_ending = may_be_let_go && object.metadata.deletion_timestamp.is_some() && has_finalizer(&object.metadata);
     if is_ending && object.annotations().get(annotation::ABANDON).is_some_and(|value| value == "true") {
         return let_go(node, &object, &api, context).await;
     }

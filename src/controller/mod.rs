@@ -126,6 +126,8 @@ pub struct Memory {
     corrections: Mutex<HashMap<Node, CorrectedDrift>>,
     /// What may be let go when its resource is deleted.
     held: Mutex<HashMap<Node, release::Held>>,
+    /// The last `retry` of a credential that was acted on, by UID.
+    retried: Mutex<HashMap<Node, (String, String)>>,
     /// Objects, by UID, whose namespace is being deleted: it takes nothing new any more, and never will again.
     closed: Mutex<HashMap<Node, String>>,
 }
@@ -150,6 +152,7 @@ impl Memory {
             refused: Mutex::default(),
             corrections: Mutex::default(),
             held: Mutex::default(),
+            retried: Mutex::default(),
             closed: Mutex::default(),
         }
     }
@@ -241,6 +244,13 @@ impl Memory {
         }
     }
 
+    /// Whether a `retry` is acted on for the first time, which is remembered.
+    pub fn is_first(&self, subject: &Subject, retry: &str) -> bool {
+        let seen = (subject.uid.clone(), retry.to_owned());
+        let mut retried = self.retried.lock().unwrap_or_else(PoisonError::into_inner);
+        retried.insert(subject.node.clone(), seen.clone()) != Some(seen)
+    }
+
     fn corrections(&self) -> MutexGuard<'_, HashMap<Node, CorrectedDrift>> {
         self.corrections.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,6 +280,7 @@ impl Memory {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forget_stale(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.retried.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forgive(node);
     }
 }

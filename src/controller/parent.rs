@@ -102,32 +102,38 @@ pub fn session(credential: &Node, context: &Context, needed: bool) -> Result<Arc
     }
 }
 
+/// What to say of a parent that cannot be looked at: there is none, or this version of the operator cannot read it. That one is not
+/// there is said even if nothing is to be done.
+pub fn missing(node: &Node, context: &Context, settled: bool) -> Stop {
+    let (kind, name) = (node.kind.as_str(), &node.name);
+    let (absent, blocked) = match node.kind {
+        Kind::Interface => (Reason::InterfaceNotFound, Reason::InterfaceNotReady),
+        _ => (Reason::CredentialNotFound, Reason::CredentialNotReady),
+    };
+    if !context.mirror.exists(node) {
+        return Trouble::new(absent, format!("there is no {kind} {name} in namespace {}", node.namespace)).into();
+    }
+    if settled {
+        return Stop::Quiet;
+    }
+    let message = format!("{kind} {name} cannot be read by this version of the operator; see its conditions");
+    Trouble::new(blocked, message).into()
+}
+
 /// The credential of a name.
 ///
 /// # Errors
-/// If there is none.
-pub fn credential(node: &Node, context: &Context) -> Result<Arc<ManagerCredential>, Stop> {
-    context.mirror.credential(node).ok_or_else(|| {
-        Trouble::new(
-            Reason::CredentialNotFound,
-            format!("there is no ManagerCredential {} in namespace {}", node.name, node.namespace),
-        )
-        .into()
-    })
+/// If there is none, or none that can be read.
+pub fn credential(node: &Node, context: &Context, settled: bool) -> Result<Arc<ManagerCredential>, Stop> {
+    context.mirror.credential(node).ok_or_else(|| missing(node, context, settled))
 }
 
 /// The name of the credential that a connection's interface uses.
 ///
 /// # Errors
-/// If there is no such interface.
+/// If there is no such interface, or none that can be read.
 pub fn credential_of(connection: &Node, interface: &str, context: &Context) -> Result<Node, Stop> {
     let node = connection.sibling(Kind::Interface, interface);
-    let Some(interface) = context.mirror.interface(&node) else {
-        let message = format!(
-            "there is no DigitalMessagingInterface {} in namespace {}",
-            node.name, node.namespace
-        );
-        return Err(Trouble::new(Reason::InterfaceNotFound, message).into());
-    };
+    let interface = context.mirror.interface(&node).ok_or_else(|| missing(&node, context, false))?;
     Ok(node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
 }

@@ -123,6 +123,11 @@ impl Graph {
         self.plans_waiting.get(&kind).copied().unwrap_or_default()
     }
 
+    /// What is known of an object.
+    pub fn facts(&self, node: &Node) -> Option<&Facts> {
+        self.facts.get(node)
+    }
+
     /// Whether an object is there.
     pub fn contains(&self, node: &Node) -> bool {
         self.facts.contains_key(node)

@@ -31,7 +31,7 @@ use kube::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
+    api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential, has_finalizer},
     manager::values::RemoteId,
     telemetry::metrics::Metrics,
 };
@@ -435,7 +435,7 @@ impl Mirror {
 
     /// Takes an object into the graph and wakes whom it concerns.
     fn put(&self, node: &Node, facts: Facts, resource_version: Option<&str>) {
-        self.unreadable.forget(node);
+        let let_go = self.unreadable.forget(node);
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).put(node, facts);
         let held = self
             .writing()
@@ -445,26 +445,37 @@ impl Mirror {
             self.wake([node]);
         }
         self.wake(&woken);
+        self.wake_parents(node, let_go);
     }
 
     /// An object cannot be read. It is in the graph all the same: what it holds at the manager is still held, and who depends on
     /// it still does. What it refers to is only known if it could be read before.
     fn put_unreadable(&self, node: Node, invalid: InvalidObject) {
-        self.unreadable.put(node.clone(), invalid);
-        if !self.exists(&node) {
+        let is_kept = has_finalizer(&invalid.metadata);
+        let let_go = self.unreadable.put(node.clone(), invalid);
+        let woken = {
             let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
-            graph.put(&node, Facts::default());
-        }
+            let mut facts = graph.facts(&node).cloned().unwrap_or_default();
+            facts.summary.finalizer = is_kept;
+            graph.put(&node, facts)
+        };
+        self.wake(&woken);
         self.wake(&self.dependants(&node));
+        self.wake_parents(&node, let_go);
+    }
+
+    /// Whoever was kept in case that an object that could not be read needed it.
+    fn wake_parents(&self, node: &Node, let_go: bool) {
+        if let_go {
+            self.wake(&self.parents_in(&node.namespace));
+        }
     }
 
     /// Takes an object out of the graph and wakes whom it concerns.
     fn remove(&self, node: &Node) {
         let woken = self.graph.write().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.written().remove(node);
-        if self.unreadable.forget(node) {
-            self.wake(&self.parents_in(&node.namespace));
-        }
+        self.wake_parents(node, self.unreadable.forget(node));
         // The reconciler of an object that is gone is not run, but whoever keeps something for it hears.
         self.wake([node]);
         self.wake(&woken);

@@ -273,19 +273,16 @@ impl<K: Watched> Pump<K> {
         }
     }
 
-    /// All watches are complete for the first time: so is the store now.
+    /// All watches are complete for the first time: so is the store now. The graph is first, because nobody waits for it.
     fn fill(&mut self) {
         let first = std::mem::take(&mut self.first);
         self.writer.apply_watcher_event(&Event::Init);
-        let mut facts = Vec::with_capacity(first.len());
         for (node, object) in first {
-            facts.push((object.facts(&node), object.resource_version(), node));
+            self.mirror
+                .put(&node, object.facts(&node), object.resource_version().as_deref());
             self.writer.apply_watcher_event(&Event::InitApply(object));
         }
         self.writer.apply_watcher_event(&Event::InitDone);
-        for (facts, resource_version, node) in facts {
-            self.mirror.put(&node, facts, resource_version.as_deref());
-        }
     }
 
     fn apply(&mut self, watch: usize, object: K) {

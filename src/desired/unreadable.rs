@@ -32,15 +32,17 @@ impl Unreadable {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A version was found that cannot be read.
-    pub fn put(&self, node: Node, object: InvalidObject) {
-        if has_finalizer(&object.metadata) {
+    /// A version was found that cannot be read. Whether others may have been kept for its sake and need not be any more.
+    pub fn put(&self, node: Node, object: InvalidObject) -> bool {
+        let let_go = if has_finalizer(&object.metadata) {
             self.kept().insert(node.clone());
+            false
         } else {
-            self.kept().remove(&node);
-        }
+            self.kept().remove(&node)
+        };
         self.found().insert(node, object);
         self.news.notify_one();
+        let_go
     }
 
     /// One could not be reported: it waits on, unless there is a later version meanwhile.

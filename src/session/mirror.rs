@@ -177,6 +177,8 @@ impl Mirror {
     pub fn write_through(&mut self, object: ObservedObject) -> Vec<Touch> {
         let mut touched = Vec::new();
         self.deleted.remove(object.id());
+        // What is written to is to stay.
+        self.leaving.remove(object.id());
         self.take(object, self.walk, &mut touched);
         touched
     }
@@ -186,6 +188,11 @@ impl Mirror {
         if self.objects.contains_key(id) {
             self.leaving.insert(id.clone());
         }
+    }
+
+    /// The manager refused to delete an object: it stays.
+    pub fn expect_to_stay(&mut self, id: &RemoteId) {
+        self.leaving.remove(id);
     }
 
     /// Forgets an object that we deleted, or that a look by ID did not find.
@@ -333,9 +340,10 @@ mod tests {
         mirror.expect_gone(&id("b"));
         let seen = mirror.take_changes(vec![ObservedChange::Gone(id("a")), ObservedChange::Gone(id("c"))]);
         assert_eq!((seen.vanished, seen.touched.len()), (1, 2));
+        mirror.expect_to_stay(&id("b"));
         mirror.begin_walk();
         let seen = mirror.finish_walk(vec![]);
-        assert_eq!((seen.vanished, seen.touched.len()), (0, 1));
+        assert_eq!((seen.vanished, seen.touched.len()), (1, 1));
     }
 
     #[test]

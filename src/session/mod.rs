@@ -380,12 +380,14 @@ impl Session {
     /// Lets writes go on after a freeze, or after they were refused for their term: someone has looked and says it is all
     /// right.
     pub fn unfreeze(&self) {
-        {
+        let held_back = {
             let mut state = self.shared.state();
-            state.frozen = None;
-            state.superseded = None;
+            let frozen = state.frozen.take().is_some();
+            state.superseded.take().is_some() || frozen
+        };
+        if held_back {
+            self.shared.listener.synced(&self.shared.account);
         }
-        self.shared.listener.synced(&self.shared.account);
     }
 
     /// Looks at the account now instead of at the next attempt.

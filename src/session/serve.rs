@@ -308,6 +308,10 @@ fn finish(
             mailbox.put_back(&namespace, envelope);
         }
         Err(error) => {
+            // Of an outage it is not known what came of the request.
+            if let Some(id) = envelope.request.deletes().filter(|_| !is_outage) {
+                shared.mirror_mut().expect_to_stay(id);
+            }
             if error.class == Class::Superseded {
                 supersede(shared, &error);
                 envelope.request.fail(Failure::Superseded(error));

@@ -35,6 +35,8 @@ pub(super) struct Applied {
     pub(super) intent: Option<Intent>,
     /// The plan that had to be approved, and was.
     pub(super) approved: Option<String>,
+    /// Whether something was written.
+    pub(super) wrote: bool,
     /// Fields that differ without anyone having changed the spec.
     pub(super) drifted: Vec<String>,
     /// What is not as it should be, if anything.
@@ -77,6 +79,7 @@ pub(super) async fn apply(
                 observed: before.filter(|_| is_held),
                 intent: None,
                 approved: None,
+                wrote: false,
                 drifted: plan.drifted(),
                 trouble: Some(trouble),
             });
@@ -84,6 +87,7 @@ pub(super) async fn apply(
     };
     keep_finalizer(subject, connection, references, context).await?;
     let drifted = plan.drifted();
+    let wrote = plan.write.is_some();
     let (observed, secret) = match plan.write {
         None => (before, None),
         Some(write) => {
@@ -110,6 +114,7 @@ pub(super) async fn apply(
                         observed: before.filter(|_| is_held),
                         intent: None,
                         approved: None,
+                        wrote: false,
                         drifted,
                         trouble: Some(trouble),
                     });
@@ -133,13 +138,14 @@ pub(super) async fn apply(
         // Who only observes has set nothing, and so owns no field.
         intent: Some(plan.intent).filter(|_| !looks_only),
         approved,
+        wrote,
         drifted: Vec::new(),
         trouble,
     })
 }
 
 /// The finalizer is on before anything is made that must be cleaned up, and the parents stay as long.
-pub(super) async fn keep_finalizer(
+async fn keep_finalizer(
     subject: &Subject,
     connection: &ChannelConnection,
     references: &References,

@@ -9,20 +9,46 @@ use crate::{
     controller::{
         Context, Next, Subject,
         approval::{self, Basis},
-        cleanup, creation, holding, parent,
+        cleanup, creation, holding, parent, report,
         trouble::Stop,
     },
     desired::{
         facts,
         node::{Kind, Node},
     },
-    kubernetes::made_secret,
+    kubernetes::{finalizer, made_secret},
     manager::write::ConnectionWrite,
 };
 
 pub(super) async fn finish(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Next {
     let clean_up = Box::pin(clean_up(subject, connection, context));
     cleanup::finish(context, subject, connection, connection.status.as_ref(), clean_up).await
+}
+
+/// What is held already must be cleaned up one day, whatever holds up the rest: a spec that is refused, a Secret that is missing,
+/// an approval, `suspend`.
+///
+/// # Errors
+/// [`Stop::Quiet`] if that took a write.
+pub(super) async fn protect(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<(), Stop> {
+    let is_held = connection.status.as_ref().is_some_and(|status| status.id.is_some());
+    let interface = context
+        .mirror
+        .interface(&subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name));
+    let credential = interface.as_ref().and_then(|interface| {
+        let node = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
+        context.mirror.credential(&node)
+    });
+    let (Some(interface), Some(credential), true) = (interface, credential, is_held) else {
+        return Ok(());
+    };
+    let wanted = connection.spec.policy(&credential.spec.default_policy()).deletion == Deletion::Delete;
+    // They are protected by then: it wakes them that this is declared, and us when they are.
+    let parents_stay = finalizer::is_on(&*interface) && finalizer::is_on(&*credential);
+    if wanted && !parents_stay {
+        return Ok(());
+    }
+    report::keep_finalizer(context, subject, connection, wanted).await
 }
 
 async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &Context) -> Result<(), Stop> {
@@ -32,7 +58,7 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
     }
     // The finalizer is on, so there may be something to delete. What says whether, and lets it be done, must be there.
     let credential_node = parent::credential_of(&subject.node, &connection.spec.interface_ref.name, context)?;
-    let credential = parent::credential(&credential_node, context)?;
+    let credential = parent::credential(&credential_node, context, false)?;
     let policy = connection.spec.policy(&credential.spec.default_policy());
     if policy.deletion != Deletion::Delete {
         return Ok(());
@@ -47,6 +73,15 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
         creation::look_first(subject, creation, &session, context).await?;
     }
     let held = session.mirror().connection_by_reference(reference.as_str());
+    if held.is_none()
+        && let Some(id) = status.and_then(|status| status.id.as_ref()?.parse().ok())
+        && session.mirror().connection(&id).is_none()
+    {
+        holding::look_for_it(&session)?;
+        if !session.connection_is_gone(subject.requester(), id).await? {
+            return Err(Stop::Stale);
+        }
+    }
     if let Some(held) = held {
         let basis = Basis {
             account: session.account().as_str(),

@@ -101,11 +101,7 @@ pub(super) async fn references(subject: &Subject, connection: &ChannelConnection
     let settled = holding::is_settled(connection.status.as_ref(), subject.generation) && rotate::asked_for(connection).is_none();
     let interface_node = subject.node.sibling(Kind::Interface, &connection.spec.interface_ref.name);
     let Some(interface) = context.mirror.interface(&interface_node) else {
-        let message = format!(
-            "there is no DigitalMessagingInterface {} in namespace {}",
-            interface_node.name, interface_node.namespace
-        );
-        return Err(Trouble::new(Reason::InterfaceNotFound, message).into());
+        return Err(parent::missing(&interface_node, context, settled));
     };
     let credential_node = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
     let Some(credential) = context.mirror.credential(&credential_node) else {

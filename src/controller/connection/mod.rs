@@ -39,6 +39,9 @@ pub async fn reconcile(connection: Arc<ChannelConnection>, context: Arc<Context>
     if connection.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &connection, &context).await;
     }
+    if let Err(stop) = deletion::protect(&subject, &connection, &context).await {
+        return status::report(&subject, &connection, &context, Err(stop)).await;
+    }
     if connection.spec.suspend {
         return status::suspended(&subject, &connection, &context).await;
     }
@@ -65,10 +68,6 @@ async fn advance(subject: &Subject, connection: &ChannelConnection, context: &Co
     let references = dereference::references(subject, connection, context).await?;
     let settings = validate::settings(connection, &references, context.transport.policy().insecure)?;
     let holding = dereference::holding(subject, connection, context, &references, &settings).await?;
-    if let Holding::Held(_) = holding {
-        // Whatever holds up the rest: what is held already must be cleaned up one day.
-        apply::keep_finalizer(subject, connection, &references, context).await?;
-    }
     stays_with_its_interface(subject, &holding, &references)?;
     let rotation = rotate::requested(connection, &references.mark);
     let status = connection.status.as_ref();

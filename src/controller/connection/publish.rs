@@ -60,7 +60,13 @@ pub(super) async fn publish(
     };
     match rotated {
         Ok(rotated) => done.rotated = rotated,
-        Err(stop) => done.stop(stop),
+        Err(stop) => {
+            if !done.applied.wrote {
+                // The approval was for that alone, and is still to be used.
+                done.applied.approved = None;
+            }
+            done.stop(stop);
+        }
     }
     let was_being_made = connection.status.as_ref().is_some_and(|status| status.creation.is_some());
     if was_being_made && done.applied.observed.is_some() {

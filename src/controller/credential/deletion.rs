@@ -38,7 +38,6 @@ pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, co
         // They still need the account.
         let outcome = Box::pin(super::advance(subject, credential, context)).await;
         super::status::judge(subject, context, &outcome);
-        super::status::go_on_if_asked(credential, context, subject);
         Err(match outcome {
             Err(account) => tried_again(waiting, account),
             // Whoever waits says: see the ManagerCredential.

@@ -27,11 +27,7 @@ use crate::desired::node::Kind;
 pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>) -> Next {
     let subject = Subject::of(Kind::Credential, &*credential);
     context.accounts.release_former(&subject.node, &subject.uid);
-    let is_retried = status::new_retry(&credential).is_some();
-    if is_retried && (!credential.spec.suspend || credential.meta().deletion_timestamp.is_some()) {
-        context.accounts.distrust(&subject.node);
-        context.memory.forgive(&subject.node);
-    }
+    go_on_if_asked(&subject, &credential, &context);
     if credential.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &credential, &context).await;
     }
@@ -44,6 +40,22 @@ pub async fn reconcile(credential: Arc<ManagerCredential>, context: Arc<Context>
     let outcome = advance(&subject, &credential, &context).await;
     let outcome = report::end_staleness(&context, &subject, outcome);
     status::report(&subject, &credential, &context, outcome).await
+}
+
+/// A new `retry` token: prove the key anew, look now, and let frozen writes go on; once, even if that cannot be remembered in
+/// the status.
+fn go_on_if_asked(subject: &Subject, credential: &ManagerCredential, context: &Context) {
+    let is_held_up = credential.spec.suspend && credential.meta().deletion_timestamp.is_none();
+    let asked = status::new_retry(credential).filter(|_| !is_held_up);
+    if !asked.is_some_and(|token| context.memory.is_first(subject, &token)) {
+        return;
+    }
+    context.accounts.distrust(&subject.node);
+    context.memory.forgive(&subject.node);
+    if let Some(proven) = context.accounts.proven(&subject.node) {
+        proven.session.unfreeze();
+        proven.session.retry(None);
+    }
 }
 
 async fn advance(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Result<Proven, Stop> {

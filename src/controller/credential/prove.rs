@@ -9,7 +9,7 @@ use crate::{
     api::{ManagerCredential, manager_credential as api},
     controller::{
         Context, Subject,
-        accounts::{InUse, Opened, Proven},
+        accounts::{self, InUse, Opened, Proven},
         reason::Reason,
         trouble::{self, Retry, Stop, Trouble},
     },
@@ -101,7 +101,8 @@ pub(super) async fn open(
         manager,
     };
     let status = credential.status.as_ref();
-    let held_before = status.and_then(|status| status.account.as_deref()) == Some(account.as_str());
+    let held_before =
+        status.and_then(|status| status.account.as_deref()) == Some(account.as_str()) && !accounts::lost_its_account(status);
     let claimed = context
         .accounts
         .claim(&subject.node, &subject.uid, &account, held_before, opened, settings);

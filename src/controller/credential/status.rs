@@ -33,7 +33,7 @@ pub(super) async fn report(
     outcome: Result<Proven, Stop>,
 ) -> Next {
     let mut status = credential.status.clone().unwrap_or_default();
-    if let Some(token) = go_on_if_asked(credential, context, subject) {
+    if let Some(token) = new_retry(credential) {
         status.last_handled_retry = Some(token);
     }
     judge(subject, context, &outcome);
@@ -74,16 +74,19 @@ pub(super) async fn report(
 
 /// Tells dependants what to think of the credential.
 pub(super) fn judge(subject: &Subject, context: &Context, outcome: &Result<Proven, Stop>) {
-    let verdict = match outcome {
-        Ok(proven) => Verdict::Ready(proven.session.clone()),
+    let (verdict, may_recover) = match outcome {
+        Ok(proven) => (Verdict::Ready(proven.session.clone()), true),
         Err(Stop::Quiet | Stop::Stale) => return,
         // Credentials that were proven serve on while a change of them does not work.
         Err(Stop::Trouble(trouble)) => match context.accounts.proven(&subject.node) {
-            Some(proven) => Verdict::Ready(proven.session),
-            None => Verdict::NotReady(trouble.reason, trouble.message.clone()),
+            Some(proven) => (Verdict::Ready(proven.session), true),
+            None => {
+                let verdict = Verdict::NotReady(trouble.reason, trouble.message.clone());
+                (verdict, trouble.retry != Retry::OnChange)
+            }
         },
     };
-    context.accounts.judge(&subject.node, verdict);
+    context.accounts.judge(&subject.node, verdict, may_recover);
 }
 
 pub(super) async fn suspended(subject: &Subject, credential: &ManagerCredential, context: &Context) -> Next {
@@ -92,7 +95,7 @@ pub(super) async fn suspended(subject: &Subject, credential: &ManagerCredential,
         Some(proven) => Verdict::Ready(proven.session),
         None => Verdict::NotReady(Reason::Suspended, "spec.suspend is set".to_owned()),
     };
-    context.accounts.judge(&subject.node, verdict);
+    context.accounts.judge(&subject.node, verdict, false);
     let mut status = credential.status.clone().unwrap_or_default();
     report::set_suspended(&mut status, subject.generation);
     report::write(context, subject, credential, credential.status.as_ref(), &status, Next::Wait).await
@@ -105,16 +108,6 @@ pub(super) fn new_retry(credential: &ManagerCredential) -> Option<String> {
         .as_ref()
         .and_then(|status| status.last_handled_retry.as_ref());
     retry::new_token(credential, handled)
-}
-
-/// A new `retry` token: look now, and let frozen writes go on. Returns the token.
-pub(super) fn go_on_if_asked(credential: &ManagerCredential, context: &Context, subject: &Subject) -> Option<String> {
-    let token = new_retry(credential)?;
-    if let Some(proven) = context.accounts.proven(&subject.node) {
-        proven.session.unfreeze();
-        proven.session.retry(None);
-    }
-    Some(token)
 }
 
 fn describe(status: &mut ManagerCredentialStatus, proven: &Proven) {

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use kube::Resource;
 
-use super::dereference::References;
+use super::{deletion, dereference::References};
 use crate::{
-    api::{Deletion, DigitalMessagingInterface, Management},
+    api::{DigitalMessagingInterface, Management},
     controller::{
         Context, Subject,
         approval::{self, Basis},
-        cleanup, creation, drift,
+        creation, drift,
         reason::Reason,
         release, report,
         trouble::{Stop, Trouble},
     },
-    desired::node::Kind,
     manager::{observed::ObservedInterface, write::InterfaceWrite},
     plan::{Intent, Plan, identity::Holding},
 };
@@ -127,22 +126,13 @@ pub(super) async fn apply(
 }
 
 /// The finalizer is on before anything is made that must be cleaned up, and the credential stays as long.
-pub(super) async fn keep_finalizer(
+async fn keep_finalizer(
     subject: &Subject,
     interface: &DigitalMessagingInterface,
     references: &References,
     context: &Context,
 ) -> Result<(), Stop> {
-    let below = context.mirror.sum(&subject.node, Kind::Connection);
-    let by_default = context
-        .mirror
-        .credential(&subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
-        .is_some_and(|credential| credential.spec.default_policy().deletion == Some(Deletion::Delete));
-    let wanted = references.policy.deletion == Deletion::Delete
-        || below.finalizers > 0
-        || below.want_deletion > 0
-        || (by_default && below.inherit_deletion > 0)
-        || cleanup::may_be_needed(interface, subject, Kind::Connection, context);
+    let wanted = deletion::is_needed(subject, interface, context);
     report::keep_finalizer(context, subject, interface, wanted).await?;
     if wanted && !references.credential_stays {
         let message = "waits until its ManagerCredential is protected from going first";

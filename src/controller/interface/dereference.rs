@@ -45,7 +45,7 @@ pub(super) async fn references(
     let node = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
     let status = interface.status.as_ref();
     let settled = holding::is_settled(status, subject.generation);
-    let credential = parent::credential(&node, context)?;
+    let credential = parent::credential(&node, context, settled)?;
     let session = parent::session(&node, context, !settled)?;
     let policy = interface.spec.policy(&credential.spec.default_policy());
     let mark = Mark {

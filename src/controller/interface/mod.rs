@@ -19,10 +19,7 @@ use super::{
 use crate::{
     api::DigitalMessagingInterface,
     desired::node::Kind,
-    plan::{
-        identity::Holding,
-        interface::{self as planner, Desired},
-    },
+    plan::interface::{self as planner, Desired},
 };
 
 /// Brings one interface forward.
@@ -33,6 +30,9 @@ pub async fn reconcile(interface: Arc<DigitalMessagingInterface>, context: Arc<C
     }
     if interface.meta().deletion_timestamp.is_some() {
         return deletion::finish(&subject, &interface, &context).await;
+    }
+    if let Err(stop) = deletion::protect(&subject, &interface, &context).await {
+        return status::report(&subject, &interface, &context, Err(stop)).await;
     }
     if interface.spec.suspend {
         return status::suspended(&subject, &interface, &context).await;
@@ -55,10 +55,6 @@ fn retry_now(subject: &Subject, interface: &DigitalMessagingInterface, context: 
 
 async fn advance(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> Result<apply::Applied, Stop> {
     let references = dereference::references(subject, interface, context).await?;
-    if let Holding::Held(_) = references.holding {
-        // Whatever holds up the rest: what is held already, or assigned to it, must be cleaned up one day.
-        apply::keep_finalizer(subject, interface, &references, context).await?;
-    }
     let settings = validate::settings(interface, context.transport.policy().insecure)?;
     let status = interface.status.as_ref();
     let applied = status.and_then(|status| status.last_applied.as_ref());

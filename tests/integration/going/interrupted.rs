@@ -208,6 +208,12 @@ async fn a_frozen_account_is_let_go_on_by_a_retry_although_everything_is_being_d
     scene.delete_namespace().await;
     let said = scene.says_why_it_stays::<ManagerCredential>("acme").await;
     assert_eq!(said.reason, "ObservationSuspicious", "{said}");
+    // Until somebody has looked, not even what is missing is taken for gone.
+    for number in 0..8 {
+        let name = format!("web-{number}");
+        let said = scene.says_why_it_stays::<ChannelConnection>(&name).await;
+        assert!(said.message.contains("ObservationSuspicious"), "{name}: {said}");
+    }
     scene.annotate::<ManagerCredential>("acme", annotation::RETRY, "it is right").await;
     scene.namespace_gone().await;
     scene.empty_at_the_manager(&account).await;

@@ -83,3 +83,33 @@ async fn a_connection_that_wants_to_be_cleaned_up_does_not_wait_for_the_approval
     assert_eq!(held(&account).await, (1, 1));
     scene.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_up_is_protected_all_the_same_once_it_is_to_be_deleted_at_the_manager() {
+    let scene = scene().await;
+    let account = scene.ready_set("Orphan", 1).await;
+    // A parent that is suspended, and a connection whose spec makes no sense.
+    scene
+        .patch::<DigitalMessagingInterface>("support", json!({ "spec": { "suspend": true } }))
+        .await;
+    scene
+        .apply(with_deletion(connection("late", "support", &web()), "Delete"))
+        .await;
+    scene.ready::<ChannelConnection>("late").await;
+    scene
+        .patch::<ChannelConnection>("web-0", json!({ "spec": { "suspend": true, "policy": { "deletion": "Delete" } } }))
+        .await;
+    scene
+        .eventually("web-0 is protected", async || {
+            if scene.is_protected::<ChannelConnection>("web-0").await {
+                Ok(())
+            } else {
+                Err("it is not")
+            }
+        })
+        .await;
+    scene.delete::<ChannelConnection>("web-0").await;
+    scene.delete::<ChannelConnection>("late").await;
+    assert_eq!(held(&account).await, (1, 0));
+    scene.finish().await;
+}

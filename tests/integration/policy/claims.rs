@@ -7,6 +7,7 @@ use digital_messaging_operator::{
     api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
     desired::pump::Scope,
 };
+use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
 use rstest::rstest;
 use sandbox::{Credential, ManagerAccount, Manifests};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::with;
 use crate::{
     lifecycle::channel_secret,
-    scene::{Scene, connection, interface, labelled_secret, manager_credential, manager_secret, sms, web},
+    scene::{DEADLINE, Scene, connection, interface, labelled_secret, manager_credential, manager_secret, sms, web},
 };
 
 const NUMBER: &str = "+14155550100";
@@ -288,7 +289,7 @@ async fn who_held_an_account_and_cannot_open_it_any_more_keeps_nobody_from_it() 
     scene.apply(labelled_secret("acme", &rubbish)).await;
     scene
         .secrets()
-        .delete("acme-proven", &kube::api::DeleteParams::default())
+        .delete("acme-proven", &DeleteParams::default())
         .await
         .unwrap();
     scene.start_operator().await;
@@ -296,7 +297,76 @@ async fn who_held_an_account_and_cannot_open_it_any_more_keeps_nobody_from_it() 
     scene
         .condition::<ManagerCredential>("acme", "Synced", "False", "InvalidCredentials")
         .await;
+
+    // It does not get it back either, not even by a restart.
+    scene.apply(manager_secret("acme", acme.credential())).await;
+    scene
+        .condition::<ManagerCredential>("acme", "Synced", "False", "ManagerIDInUse")
+        .await;
+    scene.restart_operator().await;
+    scene.wait_until_leading().await;
+    scene.meanwhile().await;
+    scene.ready::<ManagerCredential>("second").await;
+    scene
+        .condition::<ManagerCredential>("acme", "Synced", "False", "ManagerIDInUse")
+        .await;
     scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_an_account_and_meets_an_outage_after_a_restart_is_waited_for() {
+    let mut scene = Scene::new().await;
+    let acme = scene.ready_credential().await;
+    scene
+        .apply_all([
+            manager_secret("second", acme.credential()),
+            manager_credential("second", scene.manager_url(), AuthenticationMethod::Jwt),
+        ])
+        .await;
+    scene
+        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
+        .await;
+    scene.stop_operator().await;
+    // It has but the key that was proven last.
+    scene.secrets().delete("acme", &DeleteParams::default()).await.unwrap();
+    let calls = scene.journal.len();
+    scene.faults.push(Rule::new(Fault::Status(503)));
+    scene.start_operator().await;
+    scene
+        .journal
+        .wait_until(DEADLINE, |entries| entries.len() >= calls + 4)
+        .await
+        .expect("both have tried");
+    scene.faults.clear();
+    scene.condition::<ManagerCredential>("acme", "Ready", "True", "Ready").await;
+    scene
+        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
+        .await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interface_is_handed_over_between_installations_like_a_connection() {
+    let two = Two::new().await;
+    let id = two.account.interfaces().await.unwrap();
+    let ending = format!("/{}/support", two.first.namespace);
+    let is_first = |reference: &Option<String>| reference.as_ref().is_some_and(|it| it.ends_with(&ending));
+    let id = id.into_iter().find(|it| is_first(&it.spec.external_reference)).unwrap().id;
+    let heir = with(
+        interface("heir", "acme"),
+        "adoption",
+        json!({ "by": "ID", "id": id, "mode": "Override" }),
+    );
+    two.second.apply(heir).await;
+    let (_, refused) = two
+        .second
+        .condition::<DigitalMessagingInterface>("heir", "Synced", "False", "AlreadyClaimed")
+        .await;
+    assert!(refused.message.contains("take-over"), "{refused}");
+    two.first.delete::<DigitalMessagingInterface>("support").await;
+    let heir: DigitalMessagingInterface = two.second.ready("heir").await;
+    assert_eq!(heir.status.unwrap().id, Some(id));
+    two.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

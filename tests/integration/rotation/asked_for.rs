@@ -5,11 +5,14 @@ use std::time::Duration;
 use digital_messaging_operator::api::{ChannelConnection, annotation::CONTENT_HASH, annotation::ROTATE_SECRET};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use messaging_manager::faults::{Fault, Rule};
+use messaging_manager::{
+    faults::{Fault, Rule},
+    journal::Entry,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::scene::{Scene, connection, web};
+use crate::scene::{DEADLINE, Scene, connection, web};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_new_token_makes_one_new_secret_and_the_outputs_follow() {
@@ -252,5 +255,37 @@ async fn whatever_is_written_into_the_annotation_stays_short_on_its_way() {
     assert_eq!(held[0].jwt_secret_rotation.as_ref().unwrap().len(), 43);
     scene.time_passes(2).await;
     assert_eq!((scene.asked_to_rotate(calls), scene.rotations(&account, &id).await), (1, 1));
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_given_while_the_manager_is_away_is_used_when_it_is_back() {
+    let scene = Scene::new().await;
+    let account = scene.ready_interface().await;
+    let id = scene.ready_web().await;
+    scene
+        .patch::<ChannelConnection>("web", json!({ "spec": { "policy": { "approval": "Required" } } }))
+        .await;
+    scene.ready::<ChannelConnection>("web").await;
+    scene.ask_to_rotate("web", "one").await;
+    let (waiting, _) = scene
+        .condition::<ChannelConnection>("web", "Synced", "False", "AwaitingApproval")
+        .await;
+    let plan = waiting.status.unwrap().plan.unwrap();
+    let calls = scene.journal.len();
+    scene.faults.push(Rule::new(Fault::Status(503)).path_end("/rotate"));
+    scene
+        .annotate::<ChannelConnection>("web", "digitalmessaging.io/approve", &plan.hash)
+        .await;
+    let refused = |entries: &[Entry]| entries[calls..].iter().filter(|call| call.path.ends_with("/rotate")).count() >= 2;
+    scene
+        .journal
+        .wait_until(DEADLINE, refused)
+        .await
+        .expect("it is tried, in vain, and again");
+    scene.faults.clear();
+    scene.rotated("web", "one").await;
+    scene.ready::<ChannelConnection>("web").await;
+    assert_eq!(scene.rotations(&account, &id).await, 1);
     scene.finish().await;
 }
