@@ -76,8 +76,8 @@ impl Part {
             "purl": self.reference(program),
             "licenses": [{ "expression": self.licence }],
         });
-        if let Some(version) = self.version(program) {
-            component["version"] = version.into();
+        if let (Some(version), Some(members)) = (self.version(program), component.as_object_mut()) {
+            members.insert("version".to_owned(), version.into());
         }
         component
     }
@@ -123,6 +123,8 @@ mod tests {
                 "pkg:generic/rust-std@1.95.0"
             ]
         );
+        let [glibc, ..] = &PARTS;
+        assert_eq!(glibc.component(program)["version"], "2.36");
         let silent = PARTS.each_ref().map(|part| part.version(b"a program"));
         assert_eq!(silent, [None, None, None]);
     }
