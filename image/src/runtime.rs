@@ -68,7 +68,7 @@ impl Part {
 
     /// As a component of the bill of materials.
     pub(crate) fn component(&self, program: &[u8]) -> Value {
-        let component = json!({
+        let mut component = json!({
             "type": "library",
             "bom-ref": self.reference(program),
             "name": self.name,
@@ -76,9 +76,10 @@ impl Part {
             "purl": self.reference(program),
             "licenses": [{ "expression": self.licence }],
         });
-        let version = self.version(program).map(|version| ("version".to_owned(), version.into()));
-        let members = component.as_object().into_iter().flatten();
-        members.map(|(name, value)| (name.clone(), value.clone())).chain(version).collect()
+        if let (Some(version), Some(members)) = (self.version(program), component.as_object_mut()) {
+            members.insert("version".to_owned(), version.into());
+        }
+        component
     }
 
     /// Its package URL.
@@ -122,6 +123,8 @@ mod tests {
                 "pkg:generic/rust-std@1.95.0"
             ]
         );
+        let [glibc, ..] = &PARTS;
+        assert_eq!(glibc.component(program)["version"], "2.36");
         let silent = PARTS.each_ref().map(|part| part.version(b"a program"));
         assert_eq!(silent, [None, None, None]);
     }

@@ -105,5 +105,9 @@ fn file(path: &str, header: &str, data: &BTreeMap<String, String>) -> Result<Mad
 
 fn script(name: &str) -> Result<String> {
     let path = project().join(SCRIPTS).join(name);
-    fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    // Settings of somebody else's are no file of this project.
+    let header = text.starts_with("-- SPDX-License-Identifier:");
+    let (_, script) = text.split_once('\n').filter(|_| header).unwrap_or(("", &text));
+    Ok(script.to_owned())
 }
