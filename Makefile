@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Needs Rust, Go, make and a C compiler. Everything else is built into build/ and target/.
 
 CARGO ?= cargo

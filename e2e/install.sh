@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Installs what the end-to-end tests take from the system, on Debian and its like, as root. Where that cannot be, it says
 # so in one line and ends with code 3.
 set -eu

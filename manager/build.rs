@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Compiles anew when a migration is added: the macro that embeds them sees only those it knows.
 
 fn main() {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Looks from inside a cluster whether the operator can work there, and whether one does.
 //!
 //! An image without a shell has nothing else to look with: `helm test` runs this.

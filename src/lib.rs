@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The operator: custom resources reconciled with a messaging manager.
 
 pub mod api;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The command line: thin, everything it does is in the library.
 #![allow(
     clippy::print_stdout,

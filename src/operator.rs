@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Puts the parts together and runs them: pumps, leader election, controllers, health endpoints.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Builds the tools named on the command line from the Go modules pinned beside this script into build/tools/: without
 # arguments those that `make test` needs, with `node` those that a node needs besides. One that was built from the same
 # files, Go version and flags is left alone.

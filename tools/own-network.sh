@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs a command in a network of its own that has nothing but loopback, so that nothing it serves is seen outside, and
 # nothing that it does gets out. Where no such network can be made, it says so and runs the command as it is.
 set -eu

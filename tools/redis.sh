@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Puts Redis, which Argo CD needs, into build/tools/: the one that is installed, or that of Debian's packages, taken apart and
 # not installed. Ends with 1 and a line that says why where neither can be had.
 set -eu

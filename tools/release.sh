@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The two halves of a release:
 #   release.sh files FOLDER     writes what is attached to it: charts, manifests, what the image tool left, checksums
 #   release.sh publish FOLDER   pushes and signs image and charts, and makes the release with the files

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Builds the image twice, from copies of what is checked in, in folders and with homes of Cargo whose paths differ, and compares
 # the digests. PROFILE as for `make image`.
 set -eu

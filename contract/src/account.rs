@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a Manager ID opens at the manager: identity and capabilities (`GET /v1/manager`).
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reading an account: cursor paging, and the change feed.
 //!
 //! List and watch, as Kubernetes has it: walk `/v1/interfaces` and `/v1/connections` page by page, remember the

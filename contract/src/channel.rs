@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The channel types and their settings. Secrets are apart: see [`crate::connection::ConnectionSpec::secrets`].
 
 use serde::{Deserialize, Serialize};

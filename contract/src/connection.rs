@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Connections: one channel each, assigned to an interface (`/v1/connections`).
 
 use std::collections::BTreeMap;

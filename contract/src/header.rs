@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Header names of the contract, in lower case as HTTP libraries want them.
 
 /// The Manager ID that an API key belongs to. Not sent with JWT: there `iss` says it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Interfaces: one bot experience each (`/v1/interfaces`).
 
 use jiff::Timestamp;

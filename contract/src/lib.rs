@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The messaging manager contract: what the operator and a messaging manager say to each other.
 //!
 //! This contract is the project's own. It is not, and does not claim to be, the interface of any

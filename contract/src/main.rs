@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Prints the OpenAPI description of the contract: `cargo run -p digital-messaging-contract > contract/openapi.yaml`.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Errors: RFC 9457 problem details with a closed `code`.
 
 use serde::{Deserialize, Serialize};

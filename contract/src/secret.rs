@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Secret values: they serialise only where the contract says so, and never print themselves.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Authentication of a request: API key, or a JWT that covers method, URL and body.
 //!
 //! With a JWT the Manager Key never travels. The claims follow RFC 9449 where it has a word for it:

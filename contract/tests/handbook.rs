@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The worked example of `docs/manager-contract.md` is true.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `contract/openapi.yaml` is what the code says, and says it well.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Every wire type reads back what it writes, and its form on the wire is pinned.
 #![allow(
     clippy::unwrap_used,

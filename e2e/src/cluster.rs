@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What tests do with a running node from inside its network.
 
 use std::{env, fs, path::PathBuf, process::Command};

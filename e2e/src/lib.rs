@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! End-to-end tests: pods of the operator's own image on a real kubelet, installed by real Helm.
 //!
 //! - [`Node`] is a cluster of one node, started from nothing in seconds and gone without a trace: [`Traces`] compares.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `e2e <command…>`: a cluster for one command.
 
 use std::{

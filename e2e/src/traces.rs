@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a node could leave behind on the machine.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The image as an archive: one layer, in the OCI layout.
 
 use std::{fmt::Write as _, fs, io::Write as _, path::Path};

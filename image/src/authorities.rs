@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The certificate authorities that the public web trusts, as a bundle that TLS libraries find by its path.
 
 use base64::{Engine, engine::general_purpose::STANDARD};

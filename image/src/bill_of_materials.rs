@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The bill of materials: everything that is linked into the programs, in the format of `CycloneDX` 1.6.
 
 use anyhow::Result;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What is linked into the programs: packages of this project, and everything that they depend on.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The container image: the operator and the reference manager, and what they need to run from nothing else.
 //!
 //! [`Contents`] is the one list of what is inside. [`archive`] writes it as an image that `docker load`, `podman load`

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The licence texts of everything that is linked in, each text once.
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};

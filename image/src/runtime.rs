@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the compiler links into the programs beside cargo's packages: Rust's standard library, the C library, and the helper of
 //! the C compiler. The programs say the versions themselves.
 

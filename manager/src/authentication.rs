@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Who sends a request: decided from its headers and what is provisioned, without I/O.
 //!
 //! What a refusal tells depends on what the sender has proven. Without a key of the Manager ID every answer is the

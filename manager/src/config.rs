@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What can be set about a manager. The command line fills it in; tests build it in code.
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Sets of credentials: a Manager ID, its method, and its Manager Keys.
 //!
 //! HS256 is symmetric, so the keys are stored as they are and the database file is private to its owner (mode 0600).

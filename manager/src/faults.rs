@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Misbehaviour on demand, for tests: what networks, proxies and broken managers do to a client.
 //!
 //! A test keeps a [`Faults`] handle, puts a clone into the configuration and pushes rules while the manager runs.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Notes every request, so that a test can count calls and say which there were, and which there were not.
 //!
 //! Behind the feature `faults`; never part of a shipped binary.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference messaging manager: implements the manager contract over HTTP and SQLite.
 //!
 //! It holds what a manager holds (credentials, interfaces, connections), validates as one does and generates what

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `messaging-manager`: serves the reference manager, and makes its credentials.
 
 mod command;

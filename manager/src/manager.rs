@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager with its database open: what the binary serves, and tests hold in their hands.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The memory of used tokens: each is good for one request.
 //!
 //! Bounded per account. A token is forgotten once it would be refused for its age, so the memory holds what an

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Listening, and ending in good order.
 //!
 //! On shutdown the manager stops accepting, long polls answer at once, requests in flight finish, writes whose

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Random values: keys, secrets and IDs.
 
 use aws_lc_rs::rand;

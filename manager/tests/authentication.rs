@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Who may come in, and what a refusal tells.
 #![allow(
     clippy::unwrap_used,

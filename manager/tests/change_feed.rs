@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! List and watch: whoever walks the lists once and then follows the feed holds what the manager holds.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `messaging-manager credentials …` beside a manager that serves the same file.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the manager takes and says fits the OpenAPI description of the contract, in every operation.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Connections: what the manager generates, what never changes, what is refused.
 #![allow(
     clippy::unwrap_used,

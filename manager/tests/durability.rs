@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What was acknowledged is there after `kill -9`.
 #![allow(
     clippy::unwrap_used,

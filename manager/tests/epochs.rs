@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A former leader cannot overwrite its successor.
 #![allow(
     clippy::unwrap_used,

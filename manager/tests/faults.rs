@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The misbehaviour that other tests rely on looks to a client as it should.
 #![allow(
     clippy::unwrap_used,

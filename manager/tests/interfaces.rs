@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Interfaces: create, read, update, delete, and what is refused.
 #![allow(
     clippy::unwrap_used,

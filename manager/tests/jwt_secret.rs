@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The generated JWT secret: told on demand or once only, rotated once for each token, the one before honoured for a while.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The log says who asked for what and how it went, and never a secret.
 #![allow(
     clippy::unwrap_used,

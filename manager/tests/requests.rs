@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What every request must be, and how a refusal looks.
 #![allow(
     clippy::unwrap_used,

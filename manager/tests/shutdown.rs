@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager that is told to stop finishes what it has begun, and nothing else.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One Manager ID sees nothing of another.
 #![allow(
     clippy::unwrap_used,

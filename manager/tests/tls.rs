@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! https with a certificate of one's own, and http refused there.
 #![allow(
     clippy::unwrap_used,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reading the API server's audit log: who asked for what. Tests count requests with it.
 
 use std::{

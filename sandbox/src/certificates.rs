@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The throw-away certificates of one control plane.
 
 use std::{

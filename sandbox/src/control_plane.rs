@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A Kubernetes control plane: the real etcd and kube-apiserver, and on request those controllers that deletion needs.
 //!
 //! Without them nobody collects garbage or empties a namespace that is being deleted. Nobody creates default service

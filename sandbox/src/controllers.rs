@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The real controllers of Kubernetes that deletion needs: one empties namespaces that are being deleted, one collects
 //! garbage.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Examples, made to run: what a person has to replace in them, replaced.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Kubeconfig files: written for people and programs, read back as clients.
 
 use std::path::{Path, PathBuf};

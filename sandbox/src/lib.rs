@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Starts the real parts on this machine: etcd and kube-apiserver, the reference manager, the operator. The demo, the
 //! tests and the benchmarks run on it.
 //!

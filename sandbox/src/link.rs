@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A way to a server that can be cut: a TCP proxy on loopback, for tests of what happens when the network fails.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Applying manifests as `kubectl apply --server-side` would, in an order that works from an empty cluster.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The operator as a process, with the rights that are shipped for it.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Loopback ports for servers that cannot pick and tell one themselves.
 
 use std::net::{Ipv4Addr, TcpListener};

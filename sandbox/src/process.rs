@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Programs that run in the background of a [`Run`]: started, logged, signalled, restarted, never left behind.
 
 use std::{

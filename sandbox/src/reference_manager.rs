@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference messaging manager as a process, and what a person does at it by hand.
 
 use std::{

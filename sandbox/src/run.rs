@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The folder of one run and the reaper that empties it.
 //!
 //! Whatever happens to the launching process – normal end, panic, Ctrl-C, `kill -9` – no process and no file of the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One control plane for all tests of a process.
 
 use tokio::sync::OnceCell;

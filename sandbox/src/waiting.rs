@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Waiting for something to become true, with a deadline and a message that says what was still missing.
 
 use std::{

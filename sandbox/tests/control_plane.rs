@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The control plane that tests get: real, shared, with rights and an audit log.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing step fails the test")]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The demo, as `make demo ARGS=--exit` runs it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing step fails the test")]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! However a launcher ends, its processes and its folder end with it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing step fails the test")]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference manager as a process, and the examples made to run against it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing step fails the test")]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Taking over what the manager already holds.
 
 use kube::KubeSchema;

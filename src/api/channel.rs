@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The channels a connection can carry. The vocabulary is that of the manager contract, field by field.
 
 use std::fmt;

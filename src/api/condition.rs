@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Status conditions.
 //!
 //! Own types instead of `metav1.Condition`: closed enums, and small, for there are several on each of many objects.

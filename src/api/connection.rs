@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `ChannelConnection`: one channel assigned to an interface.
 
 use std::borrow::Cow;

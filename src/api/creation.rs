@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! That something is about to be made at a manager which would not refuse to make it twice.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

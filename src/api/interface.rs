@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `DigitalMessagingInterface`: one bot experience.
 
 #![expect(clippy::duplicated_attributes, reason = "several printer columns are of one type")]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Deserialisers for status members: what does not fit counts as absent.
 //!
 //! A status is a cache of what can be found out again. One that another version of the operator wrote, or a person,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `ManagerCredential`: which manager, which Manager ID, and how to authenticate there.
 
 use std::time;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The custom resources: what people declare and what the operator reports.
 //!
 //! Schema and pure accessors; nothing here talks to anyone. Doc comments of fields are what `kubectl explain` shows,

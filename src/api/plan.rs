@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the operator would change, what it applied last, and what others changed.
 //!
 //! All of it is small whatever the object: hashes and pointers, few values, and those cut.

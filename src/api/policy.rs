@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the operator may do with an object at the manager, and when.
 
 use kube::KubeSchema;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! References to other objects. They never leave the namespace of the object that has them.
 
 use kube::KubeSchema;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Pieces of schema that several kinds share.
 
 use schemars::Schema;

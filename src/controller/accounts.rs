@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Which credential holds which manager account, and what its dependants are to think of it.
 //!
 //! One session an account. Of several credentials with the same Manager ID the one that authenticated first keeps it for

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the policy says about a plan: go, wait for approval, or only report. Pure.
 
 use std::collections::BTreeMap;

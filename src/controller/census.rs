@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Counts what there is when metrics are read: objects by what their status says, and how the queues are.
 
 use std::{collections::BTreeMap, time::Instant};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The end of an object: cleans up what it must at the manager, then lets go. The same for all kinds.
 
 use std::time::Duration;

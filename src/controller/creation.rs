@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Making an object at a manager that would make it twice.
 //!
 //! Where references are unique this does nothing: a second attempt is refused, and the refusal names the object. Elsewhere a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Drift: what the status says of it while it stands, and what is kept and told once it is put right.
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! From refusals of the planner to what people read, and who is alive: shared by interfaces and connections.
 
 use crate::{

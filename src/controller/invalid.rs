@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Objects that this version of the operator cannot read: says so on them, lets go of those that are to be abandoned, and does
 //! nothing else.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Keeps a Secret that we made as it should be, without reading it.
 //!
 //! The watch on our Secrets tells when one is gone or another than we left it; the status of its owner, or the content hash

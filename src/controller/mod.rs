@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The controllers: one folder a kind, one file a step.
 //!
 //! A wake-up leads to a reconcile, and a reconcile reads as a list of steps: dereference, validate, plan, apply, publish,

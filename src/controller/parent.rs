@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Looks up what an object refers to: a Secret, its credential's account. Shared by the dereference steps.
 
 use std::sync::Arc;

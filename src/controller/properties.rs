@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What conditions owe to whoever reads them, after whatever series of reconciles.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

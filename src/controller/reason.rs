@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The closed set of reasons: what a condition, an event or a person at three in the morning is told.
 //!
 //! One table declares each reason with its kinds, its gravity and what it means; conditions, events and the page

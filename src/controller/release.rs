@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Letting go of what is held when a resource is deleted and its object at the manager stays.
 //!
 //! The object keeps its reference, by which the same resource finds it again. Only the claimant is taken off: that is how

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Turns the outcome of a reconcile into conditions, an event if something turned, and one status write if it differs.
 
 use jiff::Timestamp;

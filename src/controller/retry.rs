@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The annotation `retry`: each new token is one try, now. Which was acted on last is remembered in the status, so that a
 //! restart does not repeat it.
 

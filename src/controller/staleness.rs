@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Looks now and then for objects that have had work due for too long: shows how many there are, and says so on each once.
 
 use std::time::{Duration, Instant};

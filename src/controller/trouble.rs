@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Why an object is not as declared, and when it is tried again.
 //!
 //! The error class alone decides both; this is the only place that maps it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the graph needs to know of each kind: its edges, its projection and its summary.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference graph: who must wake when what changes. Pure data.
 //!
 //! An edge goes from an object to each object it refers to, and exists before its target does: order of apply is free.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The desired mirror: what Kubernetes holds of our kinds, and the reference graph over it.
 //!
 //! One watch a kind (and namespace) feeds a store *and* the [`graph`] through one [`pump`], which is the only place that

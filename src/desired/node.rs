@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Names of objects, as the graph and the mirrors key them.
 
 use std::{fmt, sync::Arc};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Which objects have work due, and since when: what says that something is stuck. Pure but for the lock.
 //!
 //! An object has work due from the moment it is woken until a reconcile of it has come to an end. That is one that leaves

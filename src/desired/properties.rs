@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference graph knows the same, and wakes the same, in whatever order it heard of things.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The pump: one watch a kind and namespace, into one store and the graph.
 //!
 //! A store swaps its whole content when a watch starts over, so several watches cannot share a writer as they are. The pump

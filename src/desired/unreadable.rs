@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Objects that this version of the operator cannot read: which there are, and the latest version of each until that was
 //! reported.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference of labels, annotations and the finalizer.
 
 use std::fmt::Write;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference of conditions and their reasons.
 
 use std::fmt::Write;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference of the command line.
 
 use std::fmt::Write;

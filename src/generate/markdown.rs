@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Tables in Markdown.
 
 /// Text in the font of code.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Files that are generated from code: the custom resource definitions, as manifests and as templates of their chart, and
 //! the reference pages of the handbook.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The client, and the one gate that all writes pass.
 
 use std::{sync::Arc, time::Duration};

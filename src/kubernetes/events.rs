@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Kubernetes events: only when something turns into trouble or out of it, and never waited for.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Our finalizer: there only while something must be cleaned up.
 
 use kube::{

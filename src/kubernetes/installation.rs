@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What this installation keeps for itself: its name and its fingerprint key, in one Secret of its own namespace.
 //!
 //! Created by the operator, never by a chart: one that is made again with every rendering would make every secret look changed.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Secrets that the operator makes: outputs of connections, proven keys of credentials.
 //!
 //! Created, never merged into: a Secret of the name that we did not make belongs to someone else. Ours are known by an

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The edge towards the Kubernetes API: small pieces of I/O, each readable at a glance.
 
 pub mod client;

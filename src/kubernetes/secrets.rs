@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reads Secrets that opted in.
 //!
 //! Only metadata is watched; a value is read when it is needed, and kept in memory for as long as its version is current.

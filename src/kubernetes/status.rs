@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Writes a status: whole, and only over the version it was computed from.
 //!
 //! `PUT` with UID and resource version is the cheapest verb that gives a lock: a former leader or a stale cache gets a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a kind of manager can do: pure data that the planner reads.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Builds the adapter that a credential asks for.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The closed error classes. The class alone decides condition, event, metric label and requeue.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The port: what the operator needs of a messaging manager, whichever it is. No Kubernetes type in here.
 //!
 //! An adapter implements [`Manager`] for one kind of manager. It translates and transports; it decides nothing:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The settable part of interfaces and connections, in the words of the resources.
 //!
 //! The same types say what is desired and what is observed. Desired ones leave out what the user left out

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Newtypes that cannot hold an invalid value: raw text is parsed once, at the border.
 
 use std::{fmt, net::IpAddr, str::FromStr};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What can be asked of a manager.
 
 use std::{collections::BTreeMap, sync::Arc};

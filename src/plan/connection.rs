@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The plan for a connection.
 
 use crate::manager::{

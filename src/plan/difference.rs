@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What differs between desired and observed settings, field by field.
 //!
 //! Works on the serialised form, so one mechanism serves interfaces, all channels and every adapter. Objects are compared

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Which remote object a resource holds.
 //!
 //! The mark at the manager decides, not the status: `status.id` is a cache that anyone with the right verb can forge or a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The planner: desired × observed × capabilities × last applied → plan. Pure: no I/O, no clock.
 //!
 //! [`identity`] finds out which remote object a resource holds, [`difference`] what differs, and [`interface`] and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The budget: how many calls one account may have under way, and when the next may start. Pure but for the rate limiter.
 //!
 //! Concurrency follows the manager: halved when it says that it is too much, one more after each round of successes. Calls

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whether an account can be reached, and when it is tried again. Pure.
 
 use std::{collections::HashSet, time::Duration};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The mailbox: requests to one account, served fairly.
 //!
 //! Namespaces take turns, and within one it is first come, first served. So with `n` namespaces waiting, a request that is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The observed mirror: what one account holds, as far as it has been seen. Pure data.
 //!
 //! Observation is not instant, and meanwhile we write. Two rules keep the mirror from going back in time: an object is only

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A session: all traffic to one manager account.
 //!
 //! Two tasks share what is known of the account. [`observe`] keeps the observed [`mirror`] up to date and finds out whether

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Keeps the observed mirror up to date, and is the one that finds out that an account is reachable again.
 
 use std::time::Duration;

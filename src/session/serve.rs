@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Carries out requests: takes them from the mailbox as the budget allows, and writes the outcome through to the mirror.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Looks at the whole account on demand, for who must know what is there now and not what was there a while ago.
 //!
 //! Walks are numbered. Whoever asks needs one that begins later than the question; all who ask between two walks share the

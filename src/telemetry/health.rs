@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Health and metrics over HTTP, and the log filter for whoever is on the same machine or in the same pod.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How the accounts are, in sums: an account is nothing that may become a label, so what one of them contributes is taken
 //! out of the sums again when it changes or goes.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Logs: for people or for machines, on standard error. Which lines are written can be changed while the process runs.
 
 use std::sync::{Arc, Mutex, PoisonError};

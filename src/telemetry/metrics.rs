@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Metrics, with names that stock dashboards know where there are such names.
 //!
 //! Labels are closed sets: nothing that a user or a manager writes ever becomes a label.

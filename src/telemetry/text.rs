@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The text format of Prometheus that was there before OpenMetrics.
 
 use std::fmt::Write;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Traces: what a reconcile asked of a manager and of Kubernetes, sent by OTLP to a collector, if one is named.
 //!
 //! Spans are of a target of their own and of the lowest level, so that they show in no log that is not asked for them, and

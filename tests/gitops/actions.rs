@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The buttons that Argo CD offers, and what each changes.
 
 use serde_json::Value;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The health that Argo CD shows for every state.
 
 use std::{

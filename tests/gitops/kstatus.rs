@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the real kstatus makes of every state: Flux waits by it, and others do.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Tests of what tools that deploy from git make of the custom resources: Argo CD with the settings that are published for
 //! it, and whatever builds on kstatus, as Flux does.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The published settings, and the real Argo CD that reads them, without a cluster.
 
 use std::{

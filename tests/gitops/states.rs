@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Every state that the operator can give an object, made by its own code.
 
 use digital_messaging_operator::{

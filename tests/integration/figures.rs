@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Figures that tests measure, for docs/guarantees.md. `make figures` puts those of the last runs there.
 
 use std::{fmt::Display, fs, path::Path};

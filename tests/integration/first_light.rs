@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The shortest way from three resources to a channel that serves.
 
 use digital_messaging_operator::api::ChannelConnection;

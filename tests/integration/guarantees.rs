@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! docs/guarantees.md promises nothing that no test holds, nor do other pages that name tests: each test and each figure
 //! exists.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What someone with rights only on our resources (and Secrets, where it says so) in one namespace tries, and does not get.
 
 mod forged_status;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Integration tests on a real API server, one module a behaviour.
 
 #![allow(

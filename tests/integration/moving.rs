@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! docs/moving.md does what it says: its very commands, run on two clusters with an operator each and one manager.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Rotation of all that is secret: keys of managers, secrets that the manager generates, the operator's own key. Nobody notices but
 //! those who are to.
 

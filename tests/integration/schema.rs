@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The API server refuses what makes no sense, with a message that says what to do about it.
 //!
 //! Everything here is asked of a real API server: the objects of `examples/full`, changed in one respect each.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The API server takes everything that the chart renders, with every combination of values: unknown and wrong fields are
 //! errors. Nothing is kept.
 

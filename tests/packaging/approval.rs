@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The switch for the admission policies of `deploy/approval/`: the same text, once more as a part of the release.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The chart of the operator, rendered, and questions to what comes out.
 
 use std::{sync::LazyLock, time::Duration};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `digital-messaging-operator check`, which the pod of `helm test` runs: what it finds, and what it says when it does not.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Values that people set, alone and together. Everything that is rendered anywhere is rendered by one of them.
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What is there when nothing is set, and what one switch adds.
 
 use serde_json::{Value, json};

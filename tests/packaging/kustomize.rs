@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The overlays of `deploy/`: up to date, equal to what Helm installs with the same values, taken by a cluster with
 //! `kubectl apply -k`.
 

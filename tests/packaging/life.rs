@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The life of a release with real Helm on a real API server: installed, upgraded, rolled back, uninstalled. There is no
 //! kubelet, so nothing waits for pods.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Both charts pass `helm lint --strict`.
 
 use std::fs;

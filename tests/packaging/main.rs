@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Tests of what users install: the charts with real Helm, the kustomize overlays with real kubectl, both against a real
 //! API server. One module a behaviour.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reference manager as a component: where it keeps its data, how it is reached.
 
 use serde_json::{Value, json};

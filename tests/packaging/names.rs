@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Names, labels, selectors and images: what an upgrade must not trip over.
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The network policy: what is let through, and who decides.
 
 use serde_json::{Value, json};

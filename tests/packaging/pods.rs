@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! All pods of the chart are taken where the Pod Security Standard "restricted" is enforced, by the API server itself.
 
 use k8s_openapi::api::core::v1::Namespace;

@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A release, as far as it can be made without sending anything anywhere.
 
 use std::{
     collections::BTreeSet,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -408,6 +410,42 @@ fn everything_is_built_with_one_compiler() {
     ] {
         assert!(read(file).contains(&part), "{file} lacks: {part}");
     }
+}
+
+/// Files below a folder, but for what is built and what belongs to git.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let built = folder == project() && ["build", "target", ".git"].iter().any(|name| path.ends_with(name));
+        if path.is_dir() && !built {
+            files.extend(files_below(&path));
+        } else if !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn every_source_file_says_its_licence() {
+    let mut checked = 0;
+    for path in files_below(project()) {
+        let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let whole = ["Makefile", "Containerfile", ".ci/run"];
+        // Not migrations: a database knows those that it has by their checksum.
+        if !["rs", "go", "lua", "sh"].contains(&kind) && !whole.iter().any(|name| path == project().join(name)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let header = text
+            .lines()
+            .take(2)
+            .any(|line| line.ends_with(" SPDX-License-Identifier: Apache-2.0"));
+        assert!(header, "{} lacks the header of its licence", path.display());
+        checked += 1;
+    }
+    assert!(checked > 300, "{checked} files");
 }
 
 #[test]

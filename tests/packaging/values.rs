@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The values of the chart: all described, all in the schema, all options of the program among them.
 
 use std::{collections::BTreeSet, fs};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // CoreDNS with the plugins that one node needs. The stock program brings the SDKs of the clouds along.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Reads Kubernetes objects in JSON from standard input, one after the other, and writes what kstatus makes of each: the
 // library by which Flux and others tell whether an object has come to rest.
 package main

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The first container of each pod: it holds the pod's namespaces and does nothing else.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Values that a reader can copy. A test reads each as the type it stands for.
 
 use serde_json::{Map, Value, json};

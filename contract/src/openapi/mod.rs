@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The contract as an OpenAPI 3.1 document, `contract/openapi.yaml`.
 //!
 //! | Module | Holds |

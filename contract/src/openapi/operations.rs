@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Paths, methods, parameters and bodies.
 
 use std::collections::BTreeMap;

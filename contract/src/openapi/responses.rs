@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Problem responses, one component for each HTTP status, and the headers of responses.
 
 use serde_json::json;

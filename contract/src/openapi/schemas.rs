@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Schemas of the wire types, as utoipa derives them, put right where the derivation does not know serde well enough.
 
 use serde_json::{Map, Value, json};

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Argo CD leaves out the health of Applications, so that waves of Applications do not wait for each other. This puts it back.
 local status = obj.status or {}
 local operation = status.operationState

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Health of a ManagerCredential, a DigitalMessagingInterface or a ChannelConnection.
 local status = obj.status or {}
 local conditions = {}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The files that the components of the node read.
 
 use std::path::Path;

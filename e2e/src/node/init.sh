@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The first process of the node, in namespaces of its own (network, mounts, processes, host name, IPC): when it ends, the
 # kernel ends everything else that is in them, with its mounts, links and firewall rules.
 #

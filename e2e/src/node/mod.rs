@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A real one-node cluster: kubelet, containerd, control plane, kube-proxy, DNS, pods of real images.
 //!
 //! All of it lives in network, mount, process, host name and IPC namespaces of its own, under one process (`init.sh`).

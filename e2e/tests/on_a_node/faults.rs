@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Parts of the cluster that go away, one at a time: what was in order stays so, and what changes meanwhile gets there.
 
 use std::time::Duration;

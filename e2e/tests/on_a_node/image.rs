@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the image is in a pod: no root, no shell, nothing to write to, and names and authorities all the same.
 
 use sandbox::{packaging::RELEASE, wait_for};

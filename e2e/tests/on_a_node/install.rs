@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A first installation, from nothing to channels that are ready.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One installation by Helm with the reference manager, in a namespace of its own that takes no pod with rights.
 
 use std::{fmt::Write, path::Path, time::Duration};

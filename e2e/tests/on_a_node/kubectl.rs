@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Without Helm: a kustomization of one's own over one of ours, and the single file.
 
 use std::{fs, path::Path};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Upgrade and rollback with live resources.
 
 use sandbox::packaging::{CHART, RELEASE};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The operator as people install it: pods of its own image on a real kubelet, installed by real Helm.
 //!
 //! Each test has an installation in a namespace of its own, on the one node that `make e2e` starts. They run one after

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Two replicas: one leads, the other takes over.
 
 use serde_json::json;

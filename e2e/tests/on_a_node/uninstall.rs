@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The end of an installation: in the right order, in the wrong one, and with its namespace.
 
 use sandbox::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `messaging-manager credentials …`: works on the database file, also while a manager serves it.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One line a request: method, path template, status, duration, Manager ID. Never a header, a query or a body.
 
 use std::time::Instant;

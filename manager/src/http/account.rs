@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `GET /v1/manager`: what the credentials of the request open.
 
 use std::sync::Arc;

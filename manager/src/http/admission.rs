@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The door of `/v1`: reads the body within bounds, finds out who sends, limits the rate, refuses replays.
 //!
 //! Writes run in a task of their own: a client that hangs up in the middle never cuts one in half, and a shutdown

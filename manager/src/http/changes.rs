@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `GET /v1/changes`: the change feed. Waits for a change if there is none, and is woken by it at once.
 
 use std::{sync::Arc, time::Duration};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `/v1/connections`: one list for the whole account.
 
 use std::{collections::BTreeMap, sync::Arc};

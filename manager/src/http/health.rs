@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `/livez` and `/readyz`, for whoever runs the manager. No credentials needed, nothing told.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `/v1/connections/{id}/jwt-secret`: the generated secret, on explicit call only, and its rotation.
 
 use std::sync::Arc;

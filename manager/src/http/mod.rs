@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The HTTP side: routes, and what every request passes on its way to them.
 //!
 //! ```text

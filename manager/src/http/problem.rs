@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Every refusal as a problem document. What went wrong inside is logged, not told.
 
 use axum::{

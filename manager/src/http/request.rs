@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reading requests: bodies, query parameters, preconditions and authorship, each refused as a problem document.
 
 use axum::{

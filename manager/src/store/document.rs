@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the store wants to know of an interface or a connection, beside the document itself.
 
 use digital_messaging_contract::{

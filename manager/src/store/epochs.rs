@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Who writes: the operator installation and its term, and what each write was.
 //!
 //! The highest epoch of an installation is remembered even when the write that brought it is then refused for

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Everything that outlives the process: one SQLite file.
 //!
 //! Writes go through a single connection, one transaction each (`BEGIN IMMEDIATE`), so that a check and what

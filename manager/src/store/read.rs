@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A snapshot of one account: single objects, pages, the change feed. Everything it returns is of one revision.
 
 use digital_messaging_contract::change::{Change, Page, Tombstone};

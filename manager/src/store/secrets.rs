@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The secrets of connections, apart from the documents that lists and the change feed read.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Wakes the long polls of an account the moment a write of it has been committed.
 
 use std::{

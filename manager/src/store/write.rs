@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A write: one transaction that checks, changes, stamps with the next revision, records, commits and then wakes
 //! the long polls. Dropped before the commit it leaves nothing behind.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Connections: channel settings, secrets, and what never changes in their life.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! From JSON to a type, with a pointer to what does not fit.
 
 use digital_messaging_contract::problem::{Code, FieldProblem};

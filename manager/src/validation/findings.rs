@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Collects what is wrong, field by field.
 
 use digital_messaging_contract::problem::{Code, FieldProblem};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a manager refuses in a body, with a pointer to the field and how to put it right.
 //!
 //! Pure: plain values in, a specification or the problems out. First the shape (`decode`), then the values, all

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Rotations of a connection's JWT secret.
 
 use digital_messaging_contract::{connection::JwtSecretRotation, problem::Code};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The shapes of single values.
 
 /// An international phone number as E.164 writes it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager in the process, and a client that signs as the contract says.
 #![allow(dead_code, reason = "each test file uses its part")]
 

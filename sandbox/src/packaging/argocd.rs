@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What Argo CD has to know about the custom resources: the scripts in `deploy/argocd/lua/`, in the form of its settings.
 
 use std::{collections::BTreeMap, fs};

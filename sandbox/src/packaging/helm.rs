@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Helm, with a home of its own: neither the caller's repositories and plugins nor its kubeconfig play a part.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The folders of `deploy/`: what the chart renders, taken apart into what all share and what each overlay adds.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What users install, made from the charts: the kustomize overlays in `deploy/`, the single file of a release, and the
 //! charts' tables of values. The charts are the only source but for the admission policies, of which they have a copy;
 //! `make manifests` writes the rest, and a test compares it. What Argo CD has to know is made beside it, from scripts.

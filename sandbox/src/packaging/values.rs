@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The table of a chart's values, from the comments above them.
 
 use std::{collections::BTreeMap, fmt::Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A connection with `deletion: Delete` is deleted at the manager and its outputs with it; any other is left there.
 
 use std::collections::BTreeSet;

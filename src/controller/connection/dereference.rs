@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Finds the interface, the account, the secrets, the targets of switching, and the remote connection that is held.
 //! The only step that looks something up.
 

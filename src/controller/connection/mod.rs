@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `ChannelConnection`: one channel assigned to an interface, and the Secret with what the manager generated for it.
 
 mod apply;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The outputs of a connection: what the manager generated for it, as the content of a Secret.
 
 use std::collections::BTreeMap;

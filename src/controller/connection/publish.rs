@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Hands out what the manager generated: keeps the Secret with the outputs as it should be.
 //!
 //! At rest nothing is read or written: the status remembers what was published, and the watch on our output Secrets tells

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Has the manager generate a new secret when a person asks for it by annotation.
 //!
 //! Once for each value of the annotation, whatever happens in between: the manager is given a token that follows from the

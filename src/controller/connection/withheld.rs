@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What there is to do about a secret that the manager does not tell again: keep the one that was handed out, or say how to
 //! get a new one.
 

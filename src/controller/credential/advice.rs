@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a person can do about trouble with credentials. The manager's words say what is wrong, but not where it is set. Pure.
 
 use crate::{

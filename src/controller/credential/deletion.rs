@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A credential stays until what it opens is cleaned up.
 
 use super::proven_key;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Finds the Secret. The only step that looks something up.
 
 use crate::{

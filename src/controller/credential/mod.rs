@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `ManagerCredential`: proves that a set of credentials opens an account, and holds that account.
 
 mod advice;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Proves the credentials against the manager, once for each version of them, and takes the account.
 
 use std::num::NonZeroU32;

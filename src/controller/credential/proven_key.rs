@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The proven key: the last one that worked, kept in a Secret of our own.
 //!
 //! It serves while a new key in the user's Secret does not work or that Secret is gone, also after a restart, and lets

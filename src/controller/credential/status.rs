@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the status says. Computed purely, then written once if it differs.
 
 use super::advice;

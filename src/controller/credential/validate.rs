@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Raw spec and Secret to an [`Access`] that cannot hold an invalid value. Pure.
 
 use digital_messaging_contract::account::AuthenticationMethod;

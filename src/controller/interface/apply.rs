@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Has the session carry the plan out, as far as the policy allows.
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! An interface stays until its connections are cleaned up; then it is deleted at the manager, or left there.
 
 use kube::Resource;

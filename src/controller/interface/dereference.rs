@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Finds the account, and the remote object that the interface holds. The only step that looks something up.
 
 use std::sync::Arc;

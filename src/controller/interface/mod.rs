@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `DigitalMessagingInterface`: one bot experience at the manager.
 
 mod apply;

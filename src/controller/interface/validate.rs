@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Raw spec to settings that cannot hold an invalid value. Pure.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The right to write.
 
 use std::sync::{Mutex, PoisonError};

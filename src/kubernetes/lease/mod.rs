@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Leader election by Lease.
 //!
 //! Our own, because the right to write must end by the clock and not by a message: [`Leadership::permit`] looks at a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a candidate makes of the lease as it reads it. Pure.
 //!
 //! The clocks of other machines are not believed: whether a holder is alive is told by whether its record changes within

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The three durations of leader election, which only make sense together.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One signed request, and its answer as a value or an error class.
 
 use std::time::Duration;

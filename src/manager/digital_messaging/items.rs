@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Answers that list things, whoever wrote them: bounded, and still raw, one by one. A single item that this version does
 //! not understand must not hide all others.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Adapter to the `digitalMessaging` manager contract: our own, see the `digital-messaging-contract` package.
 //!
 //! [`call`] sends signed requests and turns answers into [`Error`] classes; [`translate`] turns wire types into the

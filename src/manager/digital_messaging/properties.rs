@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whatever is desired, whatever was applied before, and whatever others did at the manager in between: applying the plan
 //! brings about what is desired and nothing else, and planning again finds nothing to do.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Wire types of the contract to types of the port, and back.
 
 use std::sync::Arc;

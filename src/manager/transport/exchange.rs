@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One request and its answer, bounded in time and size.
 
 use std::time::Duration;

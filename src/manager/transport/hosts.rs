@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Which hosts may be called: by name, and by the addresses that a name leads to.
 
 use std::net::IpAddr;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! HTTP with the operator's rules: only allowed hosts, no redirects, bounded time and bodies.
 //!
 //! A `ManagerCredential` may be written by anyone with rights in a namespace, so its endpoint is hostile input. The host

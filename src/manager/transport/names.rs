@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Name resolution that checks what it finds.
 //!
 //! The check is part of the resolver that connections use: what it returns is what is connected to, so a name that changes

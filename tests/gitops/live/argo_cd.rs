@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A real Argo CD as processes: repo-server, application-controller and the Redis between them.
 
 use std::{

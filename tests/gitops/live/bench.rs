@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One cluster with Argo CD and the operator for all tests here, installed from git by the published Applications.
 
 use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A change of definitions, and resources that use it at once.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What becomes of resources that Argo CD keeps as git has them.
 
 use digital_messaging_operator::api::{FINALIZER, annotation};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The whole of it: a real Argo CD installs definitions, operator and resources from git as the published Applications say,
 //! on a real API server with a real manager. There is no kubelet: the operator runs as a process with the account that Argo
 //! CD made, and what a kubelet would say of its Deployment is said by the test.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A git repository on disk that Argo CD reads and the test writes.
 
 use std::{

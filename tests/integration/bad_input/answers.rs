@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a manager, or whatever answers in its place, may say when it is asked who it is.
 
 use digital_messaging_contract::{account::AuthenticationMethod, problem::Code};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Credentials that the manager does not accept.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Managers that may not or cannot be called.
 
 use std::path::Path;

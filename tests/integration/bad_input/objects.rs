@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Objects that are gone, taken, not offered, or not readable.
 
 use digital_messaging_contract::{

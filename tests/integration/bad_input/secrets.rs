@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Secrets that are not there, not meant for the operator, or incomplete.
 
 use digital_messaging_contract::account::AuthenticationMethod;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! An object that was stored when the schema still allowed it.
 
 use digital_messaging_operator::{

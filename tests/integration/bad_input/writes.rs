@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a manager may answer to a write.
 
 use digital_messaging_contract::problem::Code;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A person who approves a plan once, and is not asked again because of a crash.
 
 use std::sync::Mutex;

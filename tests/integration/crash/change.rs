@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What is there is changed: by its owner, by somebody at the manager, with and without approval.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface};

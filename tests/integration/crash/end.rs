@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What has to be true in the end, whatever happened on the way.
 
 use std::{collections::BTreeSet, fmt::Display};

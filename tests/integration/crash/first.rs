@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What comes first: something is made, adopted, or made anew.
 
 use digital_messaging_operator::api::{ChannelConnection, annotation};

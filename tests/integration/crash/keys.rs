@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A new Manager Key takes over; the manager makes a new secret for a connection.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! At a manager that makes things twice if it is asked twice, the operator asks once.
 
 use std::time::Duration;

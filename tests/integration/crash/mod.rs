@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A crash at any I/O of the operator: whatever it was doing, the next one comes to the same end.
 //!
 //! A scenario is done once without a crash, which lists its I/Os; then once for each of them and each side of it, with the

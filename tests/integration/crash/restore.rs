@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One side is restored from a backup, and is older than the other then.
 
 use std::{fs, path::Path};

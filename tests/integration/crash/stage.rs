@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Where rounds are played: a scene, and the names that a round uses.
 
 use std::time::Duration;

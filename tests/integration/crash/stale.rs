@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the operator knows of Kubernetes may be old, and come in any order.
 
 use digital_messaging_operator::api::{ChannelConnection, FINALIZER};

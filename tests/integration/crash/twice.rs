@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Answers that are lost while the operator lives on, and writes that something on the way delivers twice.
 
 use rstest::rstest;

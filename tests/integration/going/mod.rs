@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The order of going, with the real controllers of Kubernetes that empty namespaces and collect garbage: whatever goes
 //! first and whoever fails meanwhile, what must be cleaned up is, and nothing is stuck.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A whole namespace deleted at once, the user's Secret with it.
 
 use std::{collections::BTreeMap, time::Instant};

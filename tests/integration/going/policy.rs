@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `policy.deletion` switched just before, or during, the deletion.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The proven key is there for as long as clean-up may need it.
 
 use digital_messaging_operator::api::{ChannelConnection, FINALIZER};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A terminating namespace refuses creation: nothing to do, and no trouble.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A new object of the same name, right after the old one.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Uninstalling, in the right order and in the wrong one, with the way out that `docs/deletion.md` has.
 
 use std::process::Command;

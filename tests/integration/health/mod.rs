@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Never a flood, never a wedge: what trouble costs, who notices it, and that others go on unharmed.
 
 mod offers;

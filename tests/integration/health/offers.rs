@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a manager offers is asked anew now and then: its change feed does not tell.
 
 use std::time::Duration;

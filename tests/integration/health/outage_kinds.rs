@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Each kind of outage: how often the manager is called meanwhile, what is written, and what people are told.
 
 use std::time::Instant;

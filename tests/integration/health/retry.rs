@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The annotation `retry` tries now, once, whatever the operator waits for; a restart does not repeat it.
 
 use digital_messaging_contract::problem::Code;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the operator acts on may change under its hands. If it does each time, somebody is told.
 
 use digital_messaging_contract::problem::Code;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One object whose calls fail says something about itself, not about its account.
 
 use digital_messaging_contract::problem::Code;

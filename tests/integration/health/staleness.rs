@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager that never answers: who is stuck is counted and told, and other tenants go on as if nothing was.
 
 use std::time::{Duration, Instant};

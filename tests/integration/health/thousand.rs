@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A thousand connections: what an outage of their manager costs, and what a restart.
 
 use std::{collections::BTreeMap, time::Instant};

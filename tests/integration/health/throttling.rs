@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager that asks for fewer calls gets fewer, and its credential says so; no object does.
 
 use digital_messaging_contract::problem::Code;

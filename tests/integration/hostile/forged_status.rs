@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A status is a memory, not a proof: whatever someone writes into it, only what carries our mark is touched.
 
 use digital_messaging_operator::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The operator calls no host that it may not call, however the way there is disguised.
 
 use std::{

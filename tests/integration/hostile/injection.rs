@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What others write does not break out of logs, metric labels, headers and paths.
 
 use axum::{Json, extract::Request, response::IntoResponse};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whoever attacks: a service account with few rights in one namespace, and what it runs elsewhere.
 
 use std::{

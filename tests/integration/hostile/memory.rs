@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Nothing that a user or a manager sends takes more than a bounded share of the operator's memory or time.
 //!
 //! The operator runs as a process of its own, so that its memory can be measured.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What lies in another namespace is out of reach: by name, by forged annotations, and by marks at a manager.
 
 use digital_messaging_contract::account::AuthenticationMethod;

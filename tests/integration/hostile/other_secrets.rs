@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A Secret that did not opt in is not read, whichever way someone points at it.
 
 use digital_messaging_contract::account::AuthenticationMethod;

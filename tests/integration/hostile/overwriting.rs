@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! No Secret is overwritten that the operator did not make for that very object.
 
 use digital_messaging_operator::{api::ChannelConnection, controller::reason::Reason};

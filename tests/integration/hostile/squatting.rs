@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Nobody keeps a Manager ID from those whose it is by naming it first, nor learns anything by naming it.
 
 use digital_messaging_contract::account::AuthenticationMethod;

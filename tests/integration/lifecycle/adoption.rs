@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What somebody made at the manager by hand is taken over only when asked for, and only as far.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the operator costs when nothing happens.
 
 use messaging_manager::journal::Entry;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! All channels: their secrets reach the manager once, and what it generates comes back.
 
 use std::collections::BTreeMap;

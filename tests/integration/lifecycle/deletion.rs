@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `deletion: Delete`: what is deleted in Kubernetes goes at the manager, and whoever is needed for that stays as long.
 
 use digital_messaging_contract::account::AuthenticationMethod;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Every example works as it is shipped, but for what it says must be replaced.
 
 use std::path::Path;

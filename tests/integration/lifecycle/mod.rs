@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The life of the three resources when nobody makes a mistake: they become ready in any order, cost no more than they
 //! must, survive restarts and re-applies, are adopted, changed and deleted.
 

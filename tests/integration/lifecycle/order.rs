@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! References may be applied in any order: everybody waits for exactly what is missing, says so, and goes on by itself.
 
 use std::collections::{BTreeMap, BTreeSet};

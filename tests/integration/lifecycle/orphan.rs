@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What is deleted in Kubernetes stays at the manager, and is found again.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The Secret with the outputs is kept as it should be.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The program as a process: what it says when it cannot work, how it ends, and how two of them share the work.
 
 use std::{

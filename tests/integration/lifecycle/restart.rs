@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A restart reads and does not write.
 
 use digital_messaging_operator::api::ChannelConnection;

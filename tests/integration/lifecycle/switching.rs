@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Web Messaging that switches to other connections: they may come later, and may switch back.
 
 use digital_messaging_operator::api::ChannelConnection;

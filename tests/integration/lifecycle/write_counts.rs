@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What it costs to bring an object about, and to change it.
 
 use digital_messaging_contract::account::AuthenticationMethod;

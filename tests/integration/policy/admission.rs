@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Who may edit is not who may approve: the admission policy of `deploy/approval/`, with the roles that come with it.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Every change waits for its own approval: creation, adoption, a changed spec, drift, deletion.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Who holds an object at the manager keeps it until it lets go; who cannot authenticate claims nothing.
 
 use digital_messaging_contract::account::AuthenticationMethod;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Drift is named, counted, put right and kept on record; it waits with approval, and is only reported with `Observe`.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the policy of an object allows: nothing is written without approval, whoever only observes writes nothing, what
 //! drifts is named, and who holds something keeps it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a plan in the status says and what not: no secret, never much, and only while it waits. Who waits is counted.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface};

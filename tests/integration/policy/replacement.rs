@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What could only be changed by a new object with a new ID is refused: with the fields, what it would cost, and the recipe.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The lease does not wait for anything else that is asked of the API server.
 
 use std::sync::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The control plane restarts, for a short time and for longer than a lease.
 
 use sandbox::ControlPlane;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The leader is asked to end: it finishes what is under way and gives the lease back.
 
 use jiff::{SignedDuration, Timestamp};

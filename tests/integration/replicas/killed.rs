@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The leader is killed: nothing is given back, and the other process takes over when the lease has ended.
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What others do to the Lease: it is an object like any other, and whoever may write it will some day.
 
 use std::time::Instant;

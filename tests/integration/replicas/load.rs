@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Changes of specs, all the time.
 
 use std::{collections::BTreeMap, time::Duration};

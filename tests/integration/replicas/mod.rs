@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Two operator processes that share the work: whatever happens to one of them, only one writes at a time, and no change
 //! is lost or made twice.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A process is cut off: from the API server, from the manager, or from both.
 
 use digital_messaging_operator::{api::ManagerCredential, controller::reason::Reason};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a standby knows may be old when it takes over: its watches may have died without a word.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A standby is ready to take over at any moment, and nothing else.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Two installations of one name, as after a cluster was restored from a backup while the old one still runs: each has its
 //! own Lease, so both lead, and only the manager can tell.
 

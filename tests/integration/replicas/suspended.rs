@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The leader is stopped for longer than its lease and then goes on, as on a node that hangs.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Who wrote when, by the records of those who were written to.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A person asks for a new JWT secret: it is made once, handed out, and the one before is honoured for a while.
 
 use std::time::Duration;

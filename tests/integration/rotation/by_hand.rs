@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A secret that somebody rotates at the manager reaches the outputs as well.
 
 use digital_messaging_operator::api::ChannelConnection;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The operator's own key, by which it remembers secrets without their values, is lost: it takes what has not changed as known.
 
 use digital_messaging_operator::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What was done at the manager is remembered even if handing out what it generated is interrupted.
 
 use digital_messaging_contract::problem::Code;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Keys of a manager: a good one takes over, a bad one is named and the proven one serves on, whatever happens meanwhile.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A rotation that cannot be made is refused in words, and holds nothing else up.
 
 use digital_messaging_contract::problem::Code;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager that tells a generated secret only when it makes it: what was handed out is kept, what cannot be is said.
 
 use digital_messaging_operator::{api::ChannelConnection, controller::reason::Reason};

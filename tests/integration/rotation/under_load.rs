@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A manager's key is rotated while changes go on all the time: nobody notices.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a test leaves behind to look at: logs, statuses, events, metrics. None of it may contain a secret.
 
 use std::{

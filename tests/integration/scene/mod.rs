@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A scene: a namespace of its own on the shared control plane, a real manager and a real operator, both in this process.
 //!
 //! The manager speaks HTTP and persists; its faults and its journal are at hand. The operator has the rights that are

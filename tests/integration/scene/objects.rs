@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Objects to apply, and what tests ask of them.
 
 use digital_messaging_contract::account::AuthenticationMethod;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What bad input has to lead to, whatever it is: conditions that agree with each other, one event, no hot retry.
 
 use digital_messaging_contract::account::AuthenticationMethod;

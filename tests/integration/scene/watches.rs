@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Watches of the operator, which can be held up: it goes on, and what it knows grows old.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The wire between the operator and both sides: what goes over it can be listed, and cut.
 //!
 //! Every call of the operator to the manager is an I/O here, reads as well as writes, and every request to the API server

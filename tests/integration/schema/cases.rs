@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What users may try, and what the API server answers.
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the operator reports fits the schema.
 
 use digital_messaging_operator::api::{

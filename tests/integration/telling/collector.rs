@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A collector of traces: speaks OTLP over HTTP, and keeps what it is sent.
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the process tells of itself: metrics in the format that is asked for, log lines that can be had at any level while
 //! it runs, and traces for a collector.
 

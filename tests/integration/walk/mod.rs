@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Random walks over the real parts: create, change, delete, rotate, break, restart, in any order; then everything must come
 //! to what a model says, at the manager and in Kubernetes.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What must hold after each step, as plain data, and which steps make sense next. Knows neither Kubernetes nor HTTP.
 
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};

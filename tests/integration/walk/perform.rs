@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Takes the steps of a walk on the real parts.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Has everything come to rest, and compares Kubernetes and the manager with the model.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What an expression of `PromQL` asks for. promtool says whether it is one; this only finds the names in it.
 
 use std::{collections::BTreeSet, sync::LazyLock};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Alerts and the dashboard: `promtool` takes them, each alert fires when it should and only then, each has a page for
 //! whoever is woken by it, and all of them ask only for metrics and labels that there are.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The roles of the chart hold what the operator looks for at its start, and nothing else.
 
 use std::collections::BTreeSet;

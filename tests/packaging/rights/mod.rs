@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The rights that the chart grants are those that the operator needs: none is missing, none is too much.
 
 mod granted;

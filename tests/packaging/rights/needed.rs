@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Without any single one of its rights the operator does not start, and names the one that is missing.
 
 use digital_messaging_operator::{desired::pump::Scope, kubernetes::preflight};

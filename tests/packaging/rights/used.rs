@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A whole life uses every right that the chart grants, and never asks for one that it does not have: the program, started
 //! with the arguments and the roles of the chart, and what the API server noted about it.
 

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 local suspended = obj.spec ~= nil and obj.spec.suspend == true
 local actions = {
   retry = { disabled = false, displayName = "Try again now", iconClass = "fa fa-fw fa-redo" },

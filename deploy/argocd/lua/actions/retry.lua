@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Each new value is one try.
 local os = require("os")
 obj.metadata.annotations = obj.metadata.annotations or {}

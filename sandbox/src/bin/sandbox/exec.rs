@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `sandbox exec -- <command…>`
 
 use std::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Puts the figures that tests measured into a page.
 //!
 //! A page marks a figure with `<!-- figure: id -->…<!-- end -->`; what stands between is replaced.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Being asked to end: Ctrl-C, a polite kill, a closed terminal, the end of whoever started us.
 
 use std::time::Duration;

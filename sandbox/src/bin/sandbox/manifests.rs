@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Writes what is made from the charts.
 
 use std::{fs, path::PathBuf};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One cell: an object under a policy, an event, and what comes of it. What differs between kinds is [`Governed`].
 
 use digital_messaging_operator::api::Plan;

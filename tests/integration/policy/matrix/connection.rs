@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The cells of connections: one with a secret of its owner, or, where the event is about that, with one of the manager.
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, annotation::ROTATE_SECRET};

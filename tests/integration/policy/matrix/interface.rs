@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The cells of interfaces. They have no secrets, and no field that would need another object.
 
 use digital_messaging_operator::api::DigitalMessagingInterface;

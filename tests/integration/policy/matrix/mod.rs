@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The table of policies × events: what the operator does in each cell, at the manager and in the status.
 //!
 //! [`expected`] is the table, for all kinds that have a policy. Every [`cell`] is a test of its own, and `docs/policies.md`

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `sandbox demo`: everything on one machine, from nothing to messaging that is enabled.
 
 mod report;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The tables at the end of the demo.
 
 use anyhow::{Context, Result};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The custom resources of the whole cluster, as the API server has them.
 
 use anyhow::{Context, Result};
