@@ -9,9 +9,7 @@ use sandbox::{Credential, ManagerAccount};
 use serde_json::{Value, json};
 
 use super::References;
-use crate::scene::{
-    Point, Scene, Whose, connection, interface, labelled_secret, manager_credential, manager_secret, web, whatsapp,
-};
+use crate::scene::{Scene, Whose, connection, interface, labelled_secret, manager_credential, manager_secret, web, whatsapp};
 
 /// A scene in which round follows round.
 pub struct Stage {
@@ -72,9 +70,9 @@ impl Stage {
     /// Waits until an operator that has just started waits for changes of an account that all rounds share: what it reads
     /// on its way there is not of the next round.
     pub async fn is_followed(&self) {
-        let waits = async || match self.scene.wire.seen().iter().any(Point::is_of_feed) {
-            true => Ok(()),
-            false => Err("it is not"),
+        let waits = async || {
+            let seen = self.scene.wire.seen();
+            seen.iter().find(|point| point.is_of_feed()).map(drop).ok_or("it is not")
         };
         if self.suffix.is_empty() {
             self.scene.eventually("the account is followed", waits).await;

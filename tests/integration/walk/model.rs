@@ -79,6 +79,8 @@ pub enum Failure {
     Late,
     /// Never answered until the walk settles.
     Silence,
+    /// 503 to every request until the walk settles. An operator that is there has noticed before the next step.
+    Outage,
 }
 
 /// A connection as it is declared.
@@ -245,6 +247,8 @@ fn candidate(random: &mut StdRng) -> Action {
         Failure::TooMany,
         Failure::Late,
         Failure::Silence,
+        Failure::Outage,
+        Failure::Outage,
     ]
     .choose(random)
     .unwrap();

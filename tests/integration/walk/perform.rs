@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use digital_messaging_contract::{connection::Connection, problem::Code};
-use digital_messaging_operator::api::{ChannelConnection, annotation};
+use digital_messaging_operator::{
+    api::{ChannelConnection, ManagerCredential, annotation},
+    controller::reason::Reason,
+};
 use kube::api::DeleteParams;
 use messaging_manager::faults::{Fault, Rule};
 use sandbox::{Credential, ManagerAccount};
@@ -100,6 +103,14 @@ impl Stage {
             A::RenameInterface { name } => self.apply_interface(*name).await,
             A::RotateKey => self.rotate_key().await,
             A::RotateChannelSecrets => self.scene.apply(channel_secret(&self.scene, "channels")).await,
+            A::Fail {
+                how: Failure::Outage, ..
+            } => {
+                self.scene.faults.push(rule(Failure::Outage));
+                if !model.away {
+                    self.is_told_that_the_manager_is_down().await;
+                }
+            }
             A::Fail { how, times } => self.scene.faults.push(rule(*how).times(*times)),
             A::Restart => self.scene.restart_operator().await,
             A::Crash => {
@@ -110,6 +121,13 @@ impl Stage {
             A::Leave { crash: false } => self.scene.stop_operator().await,
             A::Return => self.scene.start_operator().await,
         }
+    }
+
+    async fn is_told_that_the_manager_is_down(&self) {
+        let reason = Reason::ManagerUnavailable.as_str();
+        self.scene
+            .condition::<ManagerCredential>("acme", "Synced", "False", reason)
+            .await;
     }
 
     /// Whatever carries the slot's reference at the manager.
@@ -196,7 +214,7 @@ pub fn is_of(connection: &Connection, ending: &str) -> bool {
 fn rule(how: Failure) -> Rule {
     Rule::new(match how {
         Failure::LostReply => Fault::DropReply,
-        Failure::Unavailable => Fault::Problem(Code::Unavailable, None),
+        Failure::Unavailable | Failure::Outage => Fault::Problem(Code::Unavailable, None),
         Failure::TooMany => Fault::Problem(Code::RateLimited, Some(1)),
         Failure::Late => Fault::Latency(Duration::from_millis(500)),
         Failure::Silence => Fault::NeverAnswer,
