@@ -179,7 +179,11 @@ impl Accounts {
                 false
             };
             // It may be for this one that they wait.
-            let waiting = if turned { inner.wait_for_a_former_holder() } else { BTreeSet::new() };
+            let waiting = if turned {
+                inner.wait_for_a_former_holder()
+            } else {
+                BTreeSet::new()
+            };
             (inner.verdicts.insert(credential.clone(), verdict), waiting)
         };
         // Outside the lock: it may be the last handle of a session.
@@ -246,7 +250,9 @@ impl Accounts {
             inner.reserved.remove(account);
             // One that could not be read for a while must not find its session as it left it.
             let holder = inner.holders.get(account).map(|holder| holder.node.clone());
-            let displaced = holder.filter(|node| node != credential).and_then(|node| inner.proven.remove(&node));
+            let displaced = holder
+                .filter(|node| node != credential)
+                .and_then(|node| inner.proven.remove(&node));
             inner.holders.insert(
                 account.clone(),
                 Holder {

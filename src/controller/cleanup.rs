@@ -126,7 +126,11 @@ fn wait_for_unreadable(kind: Kind, subject: &Subject, context: &Context) -> Resu
         unreadable.len(),
         kind.as_str(),
         names.collect::<Vec<_>>().join(", "),
-        if subject.node.kind == Kind::Credential { String::new() } else { way_out(&subject.node) }
+        if subject.node.kind == Kind::Credential {
+            String::new()
+        } else {
+            way_out(&subject.node)
+        }
     );
     Err(Trouble::new(Reason::DependantsRemain, message).into())
 }

@@ -48,17 +48,17 @@ pub async fn run(context: &Context) {
 /// Takes our finalizer off, and leaves the manager as it is.
 async fn let_go(node: &Node, object: &DynamicObject, api: &Api<DynamicObject>, context: &Context) -> Result<(), WriteError> {
     release::forget(context, node);
-    let others: Vec<_> = object.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).collect();
+    let others: Vec<_> = object
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != FINALIZER)
+        .collect();
     let patch = Patch::Merge(json!({
         "metadata": { "uid": object.uid(), "resourceVersion": object.metadata.resource_version, "finalizers": others },
     }));
     let params = PatchParams::default();
     let write = api.patch_metadata(&node.name, &params, &patch);
-    context
-        .kubernetes
-        .write(node.kind.plural(), "patch", write)
-        .await
-        .map(drop)
+    context.kubernetes.write(node.kind.plural(), "patch", write).await.map(drop)
 }
 
 async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Result<(), WriteError> {
@@ -75,7 +75,12 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Resu
     // A credential has nothing at the manager, and whoever depends on it needs it until the end.
     let may_be_let_go = node.kind != Kind::Credential;
     let is_ending = may_be_let_go && object.metadata.deletion_timestamp.is_some() && has_finalizer(&object.metadata);
-    if is_ending && object.annotations().get(annotation::ABANDON).is_some_and(|value| value == "true") {
+    if is_ending
+        && object
+            .annotations()
+            .get(annotation::ABANDON)
+            .is_some_and(|value| value == "true")
+    {
         return let_go(node, &object, &api, context).await;
     }
     let mut message = format!(
@@ -83,7 +88,10 @@ async fn report(node: &Node, invalid: &InvalidObject, context: &Context) -> Resu
         one_line(&invalid.error, 700)
     );
     if is_ending {
-        message = format!("{message}. It is being deleted, and cannot be cleaned up at the manager. {}", cleanup::way_out(node));
+        message = format!(
+            "{message}. It is being deleted, and cannot be cleaned up at the manager. {}",
+            cleanup::way_out(node)
+        );
     }
     let conditions = object
         .data

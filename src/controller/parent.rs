@@ -136,6 +136,9 @@ pub fn credential(node: &Node, context: &Context, settled: bool) -> Result<Arc<M
 /// If there is no such interface, or none that can be read.
 pub fn credential_of(connection: &Node, interface: &str, context: &Context) -> Result<Node, Stop> {
     let node = connection.sibling(Kind::Interface, interface);
-    let interface = context.mirror.interface(&node).ok_or_else(|| missing(&node, context, false))?;
+    let interface = context
+        .mirror
+        .interface(&node)
+        .ok_or_else(|| missing(&node, context, false))?;
     Ok(node.sibling(Kind::Credential, &interface.spec.credential_ref.name))
 }

@@ -123,7 +123,9 @@ mod tests {
         object.metadata.finalizers = Some(vec![crate::api::FINALIZER.to_owned()]);
         unreadable.put(node.clone(), object.clone());
         assert_eq!(unreadable.kept_in("shop", Kind::Connection), [node.clone()]);
-        assert!(unreadable.kept_in("shop", Kind::Interface).is_empty() && unreadable.kept_in("mall", Kind::Connection).is_empty());
+        assert!(
+            unreadable.kept_in("shop", Kind::Interface).is_empty() && unreadable.kept_in("mall", Kind::Connection).is_empty()
+        );
         unreadable.put(node.clone(), version("2"));
         assert!(unreadable.kept_in("shop", Kind::Connection).is_empty() && !unreadable.forget(&node));
         unreadable.put(node.clone(), object);

@@ -34,8 +34,9 @@ async fn what_helm_installs_gets_the_examples_ready() {
         let names: Vec<_> = interfaces.iter().map(|it| it.spec.display_name.as_str()).collect();
         assert_eq!(names, ["Acme support"]);
         assert_eq!(account.connections().await.unwrap().len(), 7);
-        let id =
-            installation.kubectl(&format!("get secret acme-web-widget --namespace {namespace} -o jsonpath={{.data.connectionId}}"));
+        let id = installation.kubectl(&format!(
+            "get secret acme-web-widget --namespace {namespace} -o jsonpath={{.data.connectionId}}"
+        ));
         assert!(!id.is_empty(), "no output");
     }
     for name in &names {

@@ -33,7 +33,9 @@ async fn what_kubectl_applies_gets_an_example_ready() {
     });
     fs::write(folder.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     installation.kubectl(&format!("create namespace {own}"));
-    installation.kubectl(&format!("label namespace {own} pod-security.kubernetes.io/enforce=restricted"));
+    installation.kubectl(&format!(
+        "label namespace {own} pod-security.kubernetes.io/enforce=restricted"
+    ));
     installation.kubectl(&format!("apply -k {}", folder.display()));
     see_it_work(&installation, own).await;
     installation.kubectl(&format!("delete -k {} --timeout=1m", folder.display()));
@@ -67,5 +69,8 @@ async fn see_it_work(installation: &Installation, operator: &str) {
 /// Kustomize takes no absolute path.
 fn relative(from: &Path, to: &Path) -> String {
     let up = "../".repeat(from.canonicalize().unwrap().components().count() - 1);
-    format!("{up}{}", to.canonicalize().unwrap().display().to_string().trim_start_matches('/'))
+    format!(
+        "{up}{}",
+        to.canonicalize().unwrap().display().to_string().trim_start_matches('/')
+    )
 }

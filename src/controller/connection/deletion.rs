@@ -108,7 +108,9 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
 /// The Secrets with outputs of this connection: that of the present name, and those of former ones.
 fn outputs(subject: &Subject, connection: &ChannelConnection, reference: &str, context: &Context) -> BTreeSet<Node> {
     let secrets = context.mirror.outputs.state();
-    let owned = secrets.iter().filter(|secret| made_secret::is_owned(&secret.metadata, reference));
+    let owned = secrets
+        .iter()
+        .filter(|secret| made_secret::is_owned(&secret.metadata, reference));
     let mut outputs: BTreeSet<Node> = owned.map(|secret| facts::node(Kind::Output, &**secret)).collect();
     // A Secret elsewhere may carry any mark.
     outputs.retain(|node| node.namespace == subject.node.namespace);

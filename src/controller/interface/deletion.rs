@@ -24,7 +24,10 @@ pub(super) async fn finish(subject: &Subject, interface: &DigitalMessagingInterf
 pub(super) fn is_needed(subject: &Subject, interface: &DigitalMessagingInterface, context: &Context) -> bool {
     let below = context.mirror.sum(&subject.node, Kind::Connection);
     let node = subject.node.sibling(Kind::Credential, &interface.spec.credential_ref.name);
-    let defaults = context.mirror.credential(&node).map(|credential| credential.spec.default_policy());
+    let defaults = context
+        .mirror
+        .credential(&node)
+        .map(|credential| credential.spec.default_policy());
     let defaults = defaults.unwrap_or_default();
     interface.spec.policy(&defaults).deletion == Deletion::Delete
         || below.finalizers > 0

@@ -138,7 +138,10 @@ async fn what_an_unreadable_object_may_need_to_be_cleaned_up_stays_until_it_is_a
     let (_, waits) = scene
         .condition::<DigitalMessagingInterface>("support", "Synced", "False", "DependantsRemain")
         .await;
-    assert!(waits.message.contains("cannot read") && waits.message.contains("web"), "{waits}");
+    assert!(
+        waits.message.contains("cannot read") && waits.message.contains("web"),
+        "{waits}"
+    );
     raw(&scene).delete("web", &DeleteParams::default()).await.unwrap();
     scene
         .eventually("web says how it is let go", async || {

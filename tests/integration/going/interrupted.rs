@@ -168,12 +168,10 @@ async fn what_is_deleted_with_its_resource_is_not_missed_however_late_the_answer
         scene.ask_to_delete::<ChannelConnection>(&format!("web-{number}")).await;
     }
     scene
-        .eventually("all are deleted at the manager", async || {
-            match account.connections().await {
-                Ok(left) if left.is_empty() => Ok(()),
-                Ok(left) => Err(format!("{} left", left.len())),
-                Err(error) => Err(format!("{error:#}")),
-            }
+        .eventually("all are deleted at the manager", async || match account.connections().await {
+            Ok(left) if left.is_empty() => Ok(()),
+            Ok(left) => Err(format!("{} left", left.len())),
+            Err(error) => Err(format!("{error:#}")),
         })
         .await;
     // The change feed tells of them long before the answers come.
@@ -198,12 +196,14 @@ async fn what_is_deleted_with_its_resource_is_not_missed_however_late_the_answer
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_account_is_let_go_on_by_a_retry_although_everything_is_being_deleted() {
-    let scene = scene().await;
+    let mut scene = scene().await;
     let account = scene.ready_set("Delete", 8).await;
-    // Somebody else empties the account.
+    // Somebody else empties the account while nobody looks.
+    scene.stop_operator().await;
     for connection in account.connections().await.unwrap().iter().take(7) {
         account.delete_connection(&connection.id).await.unwrap();
     }
+    scene.start_operator().await;
     scene
         .condition_of_any_generation::<ManagerCredential>("acme", "Synced", "False", "ObservationSuspicious")
         .await;
@@ -216,7 +216,9 @@ async fn a_frozen_account_is_let_go_on_by_a_retry_although_everything_is_being_d
         let said = scene.says_why_it_stays::<ChannelConnection>(&name).await;
         assert!(said.message.contains("ObservationSuspicious"), "{name}: {said}");
     }
-    scene.annotate::<ManagerCredential>("acme", annotation::RETRY, "it is right").await;
+    scene
+        .annotate::<ManagerCredential>("acme", annotation::RETRY, "it is right")
+        .await;
     scene.namespace_gone().await;
     scene.empty_at_the_manager(&account).await;
     scene.finish().await;

@@ -99,7 +99,10 @@ async fn what_is_held_up_is_protected_all_the_same_once_it_is_to_be_deleted_at_t
         .await;
     scene.ready::<ChannelConnection>("late").await;
     scene
-        .patch::<ChannelConnection>("web-0", json!({ "spec": { "suspend": true, "policy": { "deletion": "Delete" } } }))
+        .patch::<ChannelConnection>(
+            "web-0",
+            json!({ "spec": { "suspend": true, "policy": { "deletion": "Delete" } } }),
+        )
         .await;
     scene
         .eventually("web-0 is protected", async || {

@@ -122,9 +122,14 @@ async fn outputs_under_another_name_leave_the_former_ones_to_their_readers_until
     scene
         .eventually("an event tells of the former Secret", async || {
             let events: Api<Event> = Api::namespaced(scene.client.clone(), &scene.namespace);
-            let told = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
+            let told = events
+                .list(&ListParams::default())
+                .await
+                .map_err(|error| error.to_string())?
+                .items;
             let is_it = |event: &Event| {
-                event.reason.as_deref() == Some("OutputsMoved") && event.note.as_ref().is_some_and(|it| it.contains("web-connection"))
+                event.reason.as_deref() == Some("OutputsMoved")
+                    && event.note.as_ref().is_some_and(|it| it.contains("web-connection"))
             };
             told.iter().find(|event| is_it(event)).map(drop).ok_or(format!("{told:?}"))
         })

@@ -264,9 +264,7 @@ async fn who_holds_an_account_has_it_after_a_restart_too_even_if_another_is_fast
     scene
         .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
         .await;
-    scene
-        .condition::<ManagerCredential>("acme", "Ready", "True", "Ready")
-        .await;
+    scene.condition::<ManagerCredential>("acme", "Ready", "True", "Ready").await;
 
     scene.delete::<ManagerCredential>("acme").await;
     scene.ready::<ManagerCredential>("second").await;
@@ -289,11 +287,7 @@ async fn who_held_an_account_and_cannot_open_it_any_more_keeps_nobody_from_it() 
     scene.stop_operator().await;
     let rubbish = json!({ "managerId": acme.credential().manager_id, "managerKey": scene.new_secret_value() });
     scene.apply(labelled_secret("acme", &rubbish)).await;
-    scene
-        .secrets()
-        .delete("acme-proven", &DeleteParams::default())
-        .await
-        .unwrap();
+    scene.secrets().delete("acme-proven", &DeleteParams::default()).await.unwrap();
     scene.start_operator().await;
     scene.ready::<ManagerCredential>("second").await;
     scene
@@ -387,13 +381,20 @@ async fn what_a_resource_in_a_namespace_holds_that_is_not_watched_any_more_is_no
     .await;
     let account = scene.ready_interface().await;
     let interface = account.interfaces().await.unwrap().remove(0);
-    let reference = interface.spec.external_reference.unwrap().replace("DigitalMessagingInterface", "ChannelConnection");
+    let reference = interface
+        .spec
+        .external_reference
+        .unwrap()
+        .replace("DigitalMessagingInterface", "ChannelConnection");
     let reference = reference.replace(&format!("{}/support", scene.namespace), &format!("{elsewhere}/holder"));
     let held = json!({
         "interfaceId": interface.id, "externalReference": reference, "claimant": "its-uid", "displayName": "heir",
         "channel": { "type": "webMessaging" },
     });
-    let held = account.create_connection(&serde_json::from_value(held).unwrap()).await.unwrap();
+    let held = account
+        .create_connection(&serde_json::from_value(held).unwrap())
+        .await
+        .unwrap();
     let id = held.connection.id;
     // It is there, though it waits for an interface of its own.
     Manifests::parse(&connection("holder", "support", &web()).to_string())
@@ -420,7 +421,9 @@ async fn what_a_resource_in_a_namespace_holds_that_is_not_watched_any_more_is_no
     scene.start_operator().await;
     scene.meanwhile().await;
     refused(&scene).await;
-    scene.annotate::<ChannelConnection>("heir", "digitalmessaging.io/take-over", &id).await;
+    scene
+        .annotate::<ChannelConnection>("heir", "digitalmessaging.io/take-over", &id)
+        .await;
     scene.ready::<ChannelConnection>("heir").await;
     scene.finish().await;
 }
