@@ -452,18 +452,18 @@ impl Mirror {
 
     /// An object cannot be read. It is in the graph all the same: what it holds at the manager is still held, and who depends on
     /// it still does. What it refers to is only known if it could be read before.
-    fn put_unreadable(&self, node: Node, invalid: InvalidObject) {
+    fn put_unreadable(&self, node: &Node, invalid: InvalidObject) {
         let is_kept = has_finalizer(&invalid.metadata);
         let let_go = self.unreadable.put(node.clone(), invalid);
         let woken = {
             let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
-            let mut facts = graph.facts(&node).cloned().unwrap_or_default();
+            let mut facts = graph.facts(node).cloned().unwrap_or_default();
             facts.summary.finalizer = is_kept;
-            graph.put(&node, facts)
+            graph.put(node, facts)
         };
         self.wake(&woken);
-        self.wake(&self.dependants(&node));
-        self.wake_parents(&node, let_go);
+        self.wake(&self.dependants(node));
+        self.wake_parents(node, let_go);
     }
 
     /// Whoever was kept in case that an object that could not be read needed it.

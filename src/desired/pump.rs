@@ -333,7 +333,7 @@ impl<K: Watched> Pump<K> {
             unreadable.insert(node.clone());
         }
         self.take_from_store(&node);
-        self.mirror.put_unreadable(node, invalid);
+        self.mirror.put_unreadable(&node, invalid);
     }
 
     fn node_of(&self, invalid: &InvalidObject) -> Node {

@@ -122,7 +122,7 @@ mod tests {
         let mut object = version("1");
         object.metadata.finalizers = Some(vec![crate::api::FINALIZER.to_owned()]);
         unreadable.put(node.clone(), object.clone());
-        assert_eq!(unreadable.kept_in("shop", Kind::Connection), [node.clone()]);
+        assert_eq!(unreadable.kept_in("shop", Kind::Connection), std::slice::from_ref(&node));
         assert!(
             unreadable.kept_in("shop", Kind::Interface).is_empty() && unreadable.kept_in("mall", Kind::Connection).is_empty()
         );

@@ -89,7 +89,7 @@ pub(super) async fn apply(
     };
     keep_finalizer(subject, connection, references, context).await?;
     let drifted = plan.drifted();
-    let wrote = plan.write.is_some();
+    let is_change = plan.write.is_some();
     let (observed, secret) = match plan.write {
         None => (before, None),
         Some(write) => {
@@ -140,7 +140,7 @@ pub(super) async fn apply(
         // Who only observes has set nothing, and so owns no field.
         intent: Some(plan.intent).filter(|_| !looks_only),
         approved,
-        wrote,
+        wrote: is_change,
         drifted: Vec::new(),
         trouble,
     })

@@ -80,13 +80,14 @@ pub(super) fn judge(subject: &Subject, context: &Context, outcome: &Result<Prove
         Ok(proven) => (Verdict::Ready(proven.session.clone()), true),
         Err(Stop::Quiet | Stop::Stale) => return,
         // Credentials that were proven serve on while a change of them does not work.
-        Err(Stop::Trouble(trouble)) => match context.accounts.proven(&subject.node) {
-            Some(proven) => (Verdict::Ready(proven.session), true),
-            None => {
+        Err(Stop::Trouble(trouble)) => {
+            if let Some(proven) = context.accounts.proven(&subject.node) {
+                (Verdict::Ready(proven.session), true)
+            } else {
                 let verdict = Verdict::NotReady(trouble.reason, trouble.message.clone());
                 (verdict, trouble.retry != Retry::OnChange)
             }
-        },
+        }
     };
     context.accounts.judge(&subject.node, verdict, may_recover);
 }

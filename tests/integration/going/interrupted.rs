@@ -5,7 +5,10 @@
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential, annotation};
 use http::Method;
 use kube::api::DeleteParams;
-use messaging_manager::faults::{Fault, Rule};
+use messaging_manager::{
+    faults::{Fault, Rule},
+    journal::Entry,
+};
 
 use super::scene;
 use crate::scene::DEADLINE;
@@ -178,7 +181,7 @@ async fn what_is_deleted_with_its_resource_is_not_missed_however_late_the_answer
     let calls = scene.journal.len();
     scene
         .journal
-        .wait_until(DEADLINE, |entries| entries[calls..].iter().any(|call| call.is_change_feed()))
+        .wait_until(DEADLINE, |entries| entries[calls..].iter().any(Entry::is_change_feed))
         .await
         .expect("the feed is read again");
     scene.ready::<ManagerCredential>("acme").await;
