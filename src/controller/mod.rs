@@ -60,7 +60,7 @@ use crate::{
         progress::Outcome,
     },
     kubernetes::{client::Kubernetes, events::Events, installation::Installation, secrets::SecretReader},
-    manager::transport::Transport,
+    manager::{transport::Transport, values::RemoteId},
     session::{Requester, health},
     telemetry::{
         metrics::{Metrics, ReconcileResult},
@@ -128,6 +128,8 @@ pub struct Memory {
     corrections: Mutex<HashMap<Node, CorrectedDrift>>,
     /// What may be let go when its resource is deleted.
     held: Mutex<HashMap<Node, release::Held>>,
+    /// What was deleted at the manager for an object: it need not be looked for.
+    deleted: Mutex<HashMap<Node, RemoteId>>,
     /// The last `retry` of a credential that was acted on, by UID.
     retried: Mutex<HashMap<Node, (String, String)>>,
     /// Objects, by UID, whose namespace is being deleted: it takes nothing new any more, and never will again.
@@ -154,6 +156,7 @@ impl Memory {
             refused: Mutex::default(),
             corrections: Mutex::default(),
             held: Mutex::default(),
+            deleted: Mutex::default(),
             retried: Mutex::default(),
             closed: Mutex::default(),
         }
@@ -246,6 +249,20 @@ impl Memory {
         }
     }
 
+    /// Remembers that an object at the manager was deleted for its resource.
+    pub fn note_deleted(&self, node: &Node, id: &RemoteId) {
+        self.deleted().insert(node.clone(), id.clone());
+    }
+
+    /// Whether an object at the manager is known to have been deleted for its resource.
+    pub fn has_deleted(&self, node: &Node, id: &RemoteId) -> bool {
+        self.deleted().get(node) == Some(id)
+    }
+
+    fn deleted(&self) -> MutexGuard<'_, HashMap<Node, RemoteId>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a `retry` is acted on for the first time, which is remembered.
     pub fn is_first(&self, subject: &Subject, retry: &str) -> bool {
         let seen = (subject.uid.clone(), retry.to_owned());
@@ -277,6 +294,7 @@ impl Memory {
 
     fn forget(&self, node: &Node) {
         self.closed().remove(node);
+        self.deleted().remove(node);
         self.corrections().remove(node);
         self.unready.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);

@@ -78,6 +78,7 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
     if held.is_none()
         && let Some(id) = status.and_then(|status| status.id.as_ref()?.parse().ok())
         && session.mirror().connection(&id).is_none()
+        && !context.memory.has_deleted(&subject.node, &id)
     {
         holding::look_for_it(&session)?;
         if !session.connection_is_gone(subject.requester(), id).await? {
@@ -98,6 +99,7 @@ async fn clean_up(subject: &Subject, connection: &ChannelConnection, context: &C
         session
             .write_connection(subject.requester(), held.interface_id.clone(), write)
             .await?;
+        context.memory.note_deleted(&subject.node, &held.id);
     }
     for output in outputs(subject, connection, reference.as_str(), context) {
         made_secret::delete(&context.kubernetes, &output, reference.as_str()).await?;

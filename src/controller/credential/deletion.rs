@@ -40,21 +40,23 @@ pub(super) async fn finish(subject: &Subject, credential: &ManagerCredential, co
         // They still need the account.
         let outcome = Box::pin(super::advance(subject, credential, context)).await;
         super::status::judge(subject, context, &outcome);
+        // Whoever waits says: see the ManagerCredential. So it says what is wrong with the account, whatever became of the Secret.
+        let session = context.accounts.proven(&subject.node).map(|proven| proven.session);
+        let account = session.and_then(|it| super::status::account_trouble(&it, &subject.node, &context.installation.name));
+        let waiting = account.map_or(waiting, Stop::from);
         Err(match outcome {
-            Err(account) => tried_again(waiting, account),
-            // Whoever waits says: see the ManagerCredential.
-            Ok(proven) => super::status::account_trouble(&proven.session, &subject.node, &context.installation.name)
-                .map_or(waiting, Stop::from),
+            Err(tried) => tried_again(waiting, tried),
+            Ok(_) => waiting,
         })
     });
     cleanup::finish(context, subject, credential, credential.status.as_ref(), clean_up).await
 }
 
-/// The wait for dependants, but the account is tried again when the trouble with it says.
-fn tried_again(waiting: Stop, account: Stop) -> Stop {
-    match (waiting, account) {
-        (Stop::Trouble(waiting), Stop::Trouble(account)) => Trouble {
-            retry: account.retry,
+/// What it waits for, but the account is tried again when the trouble with opening it says.
+fn tried_again(waiting: Stop, tried: Stop) -> Stop {
+    match (waiting, tried) {
+        (Stop::Trouble(waiting), Stop::Trouble(tried)) => Trouble {
+            retry: tried.retry,
             ..waiting
         }
         .into(),

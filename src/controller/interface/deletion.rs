@@ -78,6 +78,7 @@ async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, cont
     let Some(held) = held else {
         if let Some(id) = status.and_then(|status| status.id.as_ref()?.parse().ok())
             && session.mirror().interface(&id).is_none()
+            && !context.memory.has_deleted(&subject.node, &id)
         {
             holding::look_for_it(&session)?;
             if !session.interface_is_gone(subject.requester(), id).await? {
@@ -95,5 +96,7 @@ async fn clean_up(subject: &Subject, interface: &DigitalMessagingInterface, cont
     };
     let annotations = interface.meta().annotations.as_ref();
     approval::gate(policy, &approval::deletion(&held.id), subject, basis, annotations)?;
-    Ok(session.retire_interface(subject.requester(), held.id.clone()).await?)
+    session.retire_interface(subject.requester(), held.id.clone()).await?;
+    context.memory.note_deleted(&subject.node, &held.id);
+    Ok(())
 }
