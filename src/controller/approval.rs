@@ -257,6 +257,29 @@ mod tests {
     }
 
     #[test]
+    fn an_approval_is_of_one_object_one_spec_and_these_changes_in_this_order() {
+        let change = |field: &str, to: &str, destructive| Change {
+            field: field.to_owned(),
+            from: Some("a".to_owned()),
+            to: Some(to.to_owned()),
+            destructive,
+        };
+        let (one, two) = (change("/displayName", "b", false), change("/channel", "b", false));
+        let hash = |uid: &str, generation, changes: &[Change]| plan_hash(uid, generation, &BASIS, changes);
+        let shown = hash("uid", 1, &[one.clone(), two.clone()]);
+        let others = [
+            hash("another", 1, &[one.clone(), two.clone()]),
+            hash("uid", 2, &[one.clone(), two.clone()]),
+            hash("uid", 1, &[two.clone(), one.clone()]),
+            hash("uid", 1, std::slice::from_ref(&one)),
+            hash("uid", 1, &[change("/displayName", "c", false), two.clone()]),
+            hash("uid", 1, &[change("/displayName", "b", true), two.clone()]),
+        ];
+        assert!(others.iter().all(|other| *other != shown), "{others:?}");
+        assert_eq!(shown, hash("uid", 1, &[one, two]));
+    }
+
+    #[test]
     fn a_plan_stays_small_whatever_changes_and_shows_what_it_destroys() {
         let value = || Some("\u{1F980}".repeat(api::plan::MAX_VALUE_LENGTH));
         let mut changes: Vec<Change> = (0..1000)

@@ -104,6 +104,7 @@ async fn outage(scene: &Scene) {
     let reachability = scene.reachability("acme").await;
     assert_eq!(reachability.breaker, Breaker::Open);
     assert!(reachability.next_attempt_time.is_some() && reachability.cause.is_some());
+    scene.metric_becomes("digital_messaging_breaker_opened_total", 1.0).await;
 
     let (writes, calls) = (scene.audit_mark(), scene.journal.len());
     scene.faults.clear();
