@@ -6,7 +6,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 # Ends with this make, even if make is killed.
 SANDBOX := $(BUILT)/sandbox --end-with-parent
 # Tests wait about as much as they compute.
-TEST_THREADS ?= 5
+TEST_THREADS ?= 7
 # Of `make soak`.
 MINUTES ?= 10
 # Of the image.

@@ -399,7 +399,8 @@ fn api_server(
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             // An event is in the log before anyone can look for it, in one file.
             "--audit-log-mode=blocking",
-            "--audit-log-maxsize=0",
+            // In MB. Never another file: with 0, older servers begin one after 100 MB.
+            "--audit-log-maxsize=1000000",
             "--endpoint-reconciler-type=none",
             "--profiling=false",
         ]))

@@ -75,6 +75,7 @@ impl Installation {
         // Those of other tests have done their work, and could look after the same namespaces.
         let others = "-l app.kubernetes.io/name=digital-messaging-operator";
         installation.kubectl(&format!("delete deployments,statefulsets --all-namespaces {others}"));
+        installation.kubectl(&format!("delete clusterroles,clusterrolebindings {others}"));
         installation.kubectl(&format!("create namespace {namespace}"));
         installation.kubectl(&format!(
             "label namespace {namespace} pod-security.kubernetes.io/enforce=restricted"
