@@ -241,5 +241,8 @@ async fn the_single_file_of_a_release_installs_everything() {
     let definitions = ["managercredentials", "digitalmessaginginterfaces", "channelconnections"]
         .map(|name| format!("{name}.digitalmessaging.io"));
     let [a, b, c] = &definitions;
-    kubectl(control_plane.kubeconfig(), &["delete", "crd", a, b, c, "--timeout=60s"]);
+    // The API server takes long to delete one that it has only half established.
+    let established = ["wait", "--for=condition=Established", "crd", a, b, c, "--timeout=2m"];
+    kubectl(control_plane.kubeconfig(), &established);
+    kubectl(control_plane.kubeconfig(), &["delete", "crd", a, b, c, "--timeout=2m"]);
 }
