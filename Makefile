@@ -31,7 +31,7 @@ export KUBEBUILDER_ASSETS := $(CURDIR)/build/kubernetes-$(KUBERNETES)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test checked older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
+.PHONY: help demo test checked ahead older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ test: $(if $(KUBERNETES),older-kubernetes) checked ## Check formatting, lints, d
 # At the same time, because linkers use one core only.
 checked:
 	@$(MAKE) --no-print-directory --jobs=2 tools lint deny
+
+# What `make e2e` and `make test-argocd` need.
+ahead:
+	@if [ "$$(id -u)" = 0 ]; then tools/build.sh node && $(MAKE) --no-print-directory programs PROFILE=quick; fi
+	@tools/build.sh argocd
 
 e2e: ## Install the charts with Helm on a real one-node cluster, and break what can break (Linux, root; otherwise says so)
 	@if e2e/install.sh; then $(MAKE) --no-print-directory e2e-on-a-node; elif [ $$? -ne 3 ]; then exit 1; fi
