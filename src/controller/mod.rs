@@ -130,6 +130,8 @@ pub struct Memory {
     held: Mutex<HashMap<Node, release::Held>>,
     /// What was deleted at the manager for an object: it need not be looked for.
     deleted: Mutex<HashMap<Node, RemoteId>>,
+    /// Credentials, by UID, of which it was told that others use their account, too.
+    shared: Mutex<HashMap<Node, String>>,
     /// The last `retry` of a credential that was acted on, by UID.
     retried: Mutex<HashMap<Node, (String, String)>>,
     /// Objects, by UID, whose namespace is being deleted: it takes nothing new any more, and never will again.
@@ -157,6 +159,7 @@ impl Memory {
             corrections: Mutex::default(),
             held: Mutex::default(),
             deleted: Mutex::default(),
+            shared: Mutex::default(),
             retried: Mutex::default(),
             closed: Mutex::default(),
         }
@@ -263,6 +266,12 @@ impl Memory {
         self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is told for the first time that others use the account of a credential, which is remembered.
+    pub fn is_news_that_shared(&self, subject: &Subject) -> bool {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.insert(subject.node.clone(), subject.uid.clone()).as_ref() != Some(&subject.uid)
+    }
+
     /// Whether a `retry` is acted on for the first time, which is remembered.
     pub fn is_first(&self, subject: &Subject, retry: &str) -> bool {
         let seen = (subject.uid.clone(), retry.to_owned());
@@ -301,6 +310,7 @@ impl Memory {
         self.forget_stale(node);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.retried.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         self.forgive(node);
     }
 }

@@ -186,6 +186,10 @@ reasons! {
     RotationRefused [X] Stalled;
     /// The manager has made a new JWT secret on demand, and the outputs hold it. The message says until when the one before is honoured.
     SecretRotated [X] Fine;
+    /// Objects of the account are claimed by another client: perhaps another installation of this operator, in another cluster.
+    /// Each leaves alone what the other holds. That is how resources move from one cluster to another; otherwise a set of
+    /// credentials belongs to one application in one environment, and messages may go astray.
+    AccountShared [C] Fine;
     /// `spec.outputs.secret.name` was changed: the outputs are kept in the new Secret from now on. The one before stays as it was,
     /// because somebody may still read it, until it is deleted by hand or with a connection of `deletion: Delete`.
     OutputsMoved [X] Fine;

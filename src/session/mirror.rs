@@ -78,6 +78,15 @@ impl Mirror {
         self.objects.is_empty()
     }
 
+    /// How many objects are claimed by somebody else than this installation.
+    pub fn claimed_elsewhere(&self, installation: &str) -> usize {
+        let is_ours = |reference: &str| reference.strip_prefix(installation).is_some_and(|rest| rest.starts_with('/'));
+        let claims = self.objects.values().map(|entry| entry.object.claim());
+        let elsewhere =
+            claims.filter(|claim| claim.claimant.is_some() && claim.reference.as_deref().is_some_and(|it| !is_ours(it)));
+        elsewhere.count()
+    }
+
     /// The interface that carries a reference; of several always the same one.
     pub fn interface_by_reference(&self, reference: &str) -> Option<Arc<ObservedInterface>> {
         self.by_reference.get(reference)?.iter().find_map(|id| self.interface(id))

@@ -43,6 +43,7 @@ fn held_up(reason: Reason) -> Option<Health> {
         | Reason::DriftCorrected
         | Reason::SecretRotated
         | Reason::OutputsMoved
+        | Reason::AccountShared
         | Reason::ReconcileOverdue => None,
 
         // `management: Observe` wants nothing but to know.

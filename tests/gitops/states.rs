@@ -57,6 +57,7 @@ const NO_TROUBLE: &[Reason] = &[
     Reason::DriftCorrected,
     Reason::SecretRotated,
     Reason::OutputsMoved,
+    Reason::AccountShared,
     Reason::ReconcileOverdue,
 ];
 

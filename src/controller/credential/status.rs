@@ -11,6 +11,7 @@ use crate::{
     controller::{
         Context, Next, Subject,
         accounts::{Proven, Verdict},
+        object_reference,
         reason::Reason,
         report::{self, Readiness},
         retry,
@@ -48,6 +49,7 @@ pub(super) async fn report(
     // Credentials that were proven serve on while those that are given do not work.
     let (readiness, trouble) = if let Some(proven) = context.accounts.proven(&subject.node) {
         describe(&mut status, &proven);
+        tell_if_shared(subject, credential, context, &proven.session);
         let advised = |trouble| advice::add(trouble, credential);
         let account = account_trouble(&proven.session, &subject.node, &context.installation.name).map(advised);
         set_authenticated(&mut status, subject, account.as_ref(), given.as_ref());
@@ -72,6 +74,23 @@ pub(super) async fn report(
     report::set_conditions(&mut status, subject.generation, readiness, trouble.as_ref());
     let next = report::next_after(trouble.as_ref());
     report::write(context, subject, credential, credential.status.as_ref(), &status, next).await
+}
+
+/// Tells once if somebody else uses the account, too: two installations know of each other only by what each has claimed there.
+fn tell_if_shared(subject: &Subject, credential: &ManagerCredential, context: &Context, session: &Session) {
+    let installation = &context.installation.name;
+    let (is_complete, others) = {
+        let mirror = session.mirror();
+        (mirror.is_complete(), mirror.claimed_elsewhere(installation))
+    };
+    if is_complete && others > 0 && context.memory.is_news_that_shared(subject) {
+        let note = format!(
+            "{others} object(s) of the account are claimed by another client than installation {installation}; they are left alone. A set of \
+             credentials belongs to one application in one environment, but for the time that resources move to another cluster"
+        );
+        let regarding = object_reference(credential);
+        context.events.publish(regarding, true, Reason::AccountShared.as_str(), &note);
+    }
 }
 
 /// Tells dependants what to think of the credential.

@@ -15,6 +15,7 @@ use messaging_manager::{
     faults::{Fault, Rule},
     server::Running,
 };
+use rstest::rstest;
 use sandbox::{Credential, ManagerAccount};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -70,9 +71,12 @@ async fn resources_restored_without_status_find_what_they_hold() {
     }
 }
 
-async fn start(scene: &Scene, address: &str, database: &Path) -> Running {
+async fn start(scene: &Scene, address: &str, database: &Path, references: References) -> Running {
     scene
-        .start_manager(address, |config| database.clone_into(&mut config.database))
+        .start_manager(address, |config| {
+            database.clone_into(&mut config.database);
+            config.unique_references = references == References::Unique;
+        })
         .await
 }
 
@@ -94,12 +98,15 @@ async fn provision(scene: &Scene, manager: &Running) -> (Credential, ManagerAcco
     (credential, account)
 }
 
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manager_restored_from_an_old_backup_is_not_filled_with_new_connections() {
+async fn a_manager_restored_from_an_old_backup_is_not_filled_with_new_connections(#[case] references: References) {
     let scene = Scene::new().await;
     let folder = tempfile::tempdir().unwrap();
     let (database, backup) = (folder.path().join("manager.sqlite"), folder.path().join("backup.sqlite"));
-    let manager = start(&scene, "127.0.0.1:0", &database).await;
+    let manager = start(&scene, "127.0.0.1:0", &database, references).await;
     let (address, url) = (
         manager.address().to_string(),
         manager.url().as_str().trim_end_matches('/').to_owned(),
@@ -120,7 +127,7 @@ async fn a_manager_restored_from_an_old_backup_is_not_filled_with_new_connection
 
     manager.stop().await.unwrap();
     fs::copy(&database, &backup).unwrap();
-    let manager = start(&scene, &address, &database).await;
+    let manager = start(&scene, &address, &database, references).await;
     for number in 0..7 {
         scene.apply(connection(&format!("new-{number}"), "support", &web())).await;
     }
@@ -139,7 +146,7 @@ async fn a_manager_restored_from_an_old_backup_is_not_filled_with_new_connection
     }
     fs::copy(&backup, &database).unwrap();
     let calls = scene.journal.len();
-    let manager = start(&scene, &address, &database).await;
+    let manager = start(&scene, &address, &database, references).await;
     scene
         .condition::<ManagerCredential>("acme", "Synced", "False", Reason::ObservationSuspicious.as_str())
         .await;
@@ -170,12 +177,15 @@ async fn a_manager_restored_from_an_old_backup_is_not_filled_with_new_connection
 }
 
 /// The feed alone would not tell: it ends where it was read last.
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_written_since_the_feed_was_read_last_is_missed_as_well() {
+async fn what_was_written_since_the_feed_was_read_last_is_missed_as_well(#[case] references: References) {
     let scene = Scene::new().await;
     let folder = tempfile::tempdir().unwrap();
     let (database, backup) = (folder.path().join("manager.sqlite"), tempfile::tempdir().unwrap());
-    let manager = start(&scene, "127.0.0.1:0", &database).await;
+    let manager = start(&scene, "127.0.0.1:0", &database, references).await;
     let (address, url) = (
         manager.address().to_string(),
         manager.url().as_str().trim_end_matches('/').to_owned(),
@@ -216,7 +226,7 @@ async fn what_was_written_since_the_feed_was_read_last_is_missed_as_well() {
     manager.stop().await.unwrap();
     copy_all(backup.path(), folder.path());
     let calls = scene.journal.len();
-    let manager = start(&scene, &address, &database).await;
+    let manager = start(&scene, &address, &database, references).await;
     scene
         .condition::<ManagerCredential>("acme", "Synced", "False", Reason::ObservationSuspicious.as_str())
         .await;

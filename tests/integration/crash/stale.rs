@@ -3,6 +3,7 @@
 //! What the operator knows of Kubernetes may be old, and come in any order.
 
 use digital_messaging_operator::api::{ChannelConnection, FINALIZER};
+use rstest::rstest;
 use serde_json::json;
 
 use super::{
@@ -19,9 +20,12 @@ const KINDS: [&str; 4] = [
     "secrets",
 ];
 
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
 #[tokio::test(flavor = "multi_thread")]
-async fn in_whatever_order_the_watches_tell_it_comes_to_the_same_end() {
-    let mut stage = Stage::new(References::Unique).await;
+async fn in_whatever_order_the_watches_tell_it_comes_to_the_same_end(#[case] references: References) {
+    let mut stage = Stage::new(references).await;
     let watches = stage.scene.wire.watches.clone();
     let orders = permutations(&KINDS);
     for order in &orders {
@@ -51,9 +55,12 @@ async fn in_whatever_order_the_watches_tell_it_comes_to_the_same_end() {
     stage.scene.finish().await;
 }
 
+#[rstest]
+#[case::unique_references(References::Unique)]
+#[case::references_not_unique(References::NotUnique)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_from_an_old_copy_overwrites_nothing_and_is_put_right() {
-    let stage = Stage::new(References::Unique).await;
+async fn what_is_done_from_an_old_copy_overwrites_nothing_and_is_put_right(#[case] references: References) {
+    let stage = Stage::new(references).await;
     stage.scene.apply_all(stage.all()).await;
     stage.scene.eventually("all is well", async || is_sound(&stage).await).await;
     let id = stage.scene.connection_id("web").await;

@@ -9,7 +9,11 @@ use digital_messaging_operator::{
     api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential},
     desired::pump::Scope,
 };
-use kube::api::DeleteParams;
+use k8s_openapi::api::events::v1::Event;
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use messaging_manager::faults::{Fault, Rule};
 use rstest::rstest;
 use sandbox::{Credential, ManagerAccount, Manifests};
@@ -426,4 +430,20 @@ async fn what_a_resource_in_a_namespace_holds_that_is_not_watched_any_more_is_no
         .await;
     scene.ready::<ChannelConnection>("heir").await;
     scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_another_installation_uses_as_well_is_told() {
+    let two = Two::new().await;
+    let events: Api<Event> = Api::namespaced(two.second.client.clone(), &two.second.namespace);
+    two.second
+        .eventually("an event about the credential", async || {
+            let told = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let is_it = |event: &&Event| event.reason.as_deref() == Some("AccountShared");
+            let reasons: Vec<_> = told.items.iter().map(|event| event.reason.clone()).collect();
+            told.items.iter().find(is_it).map(drop).ok_or(format!("{reasons:?}"))
+        })
+        .await;
+    two.second.ready::<ManagerCredential>("acme").await;
+    two.finish().await;
 }
