@@ -240,10 +240,8 @@ async fn the_second_credential_of_an_account_waits_and_takes_over_when_the_first
     scene.finish().await;
 }
 
-/// The one that holds the account is slower than the other: its new key does not work, and the proven one is tried after it.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_holds_an_account_has_it_after_a_restart_too_even_if_another_is_faster() {
-    let mut scene = Scene::new().await;
+/// The credential `acme` holds an account, and `second` waits for it.
+async fn held_and_waited_for(scene: &Scene) -> ManagerAccount {
     let acme = scene.ready_credential().await;
     scene
         .apply_all([
@@ -254,6 +252,14 @@ async fn who_holds_an_account_has_it_after_a_restart_too_even_if_another_is_fast
     scene
         .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
         .await;
+    acme
+}
+
+/// The one that holds the account is slower than the other: its new key does not work, and the proven one is tried after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_an_account_has_it_after_a_restart_too_even_if_another_is_faster() {
+    let mut scene = Scene::new().await;
+    let acme = held_and_waited_for(&scene).await;
     scene.stop_operator().await;
     let rubbish = json!({ "managerId": acme.credential().manager_id, "managerKey": scene.new_secret_value() });
     scene.apply(labelled_secret("acme", &rubbish)).await;
@@ -278,16 +284,7 @@ async fn who_holds_an_account_has_it_after_a_restart_too_even_if_another_is_fast
 #[tokio::test(flavor = "multi_thread")]
 async fn who_held_an_account_and_cannot_open_it_any_more_keeps_nobody_from_it() {
     let mut scene = Scene::new().await;
-    let acme = scene.ready_credential().await;
-    scene
-        .apply_all([
-            manager_secret("second", acme.credential()),
-            manager_credential("second", scene.manager_url(), AuthenticationMethod::Jwt),
-        ])
-        .await;
-    scene
-        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
-        .await;
+    let acme = held_and_waited_for(&scene).await;
     scene.stop_operator().await;
     let rubbish = json!({ "managerId": acme.credential().manager_id, "managerKey": scene.new_secret_value() });
     scene.apply(labelled_secret("acme", &rubbish)).await;
@@ -316,16 +313,7 @@ async fn who_held_an_account_and_cannot_open_it_any_more_keeps_nobody_from_it() 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_holds_an_account_and_meets_an_outage_after_a_restart_is_waited_for() {
     let mut scene = Scene::new().await;
-    let acme = scene.ready_credential().await;
-    scene
-        .apply_all([
-            manager_secret("second", acme.credential()),
-            manager_credential("second", scene.manager_url(), AuthenticationMethod::Jwt),
-        ])
-        .await;
-    scene
-        .condition::<ManagerCredential>("second", "Synced", "False", "ManagerIDInUse")
-        .await;
+    held_and_waited_for(&scene).await;
     scene.stop_operator().await;
     // It has but the key that was proven last.
     scene.secrets().delete("acme", &DeleteParams::default()).await.unwrap();
