@@ -31,7 +31,7 @@ export KUBEBUILDER_ASSETS := $(CURDIR)/build/kubernetes-$(KUBERNETES)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test checked ahead older-kubernetes test-argocd e2e e2e-on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
+.PHONY: help demo test checked ahead older-kubernetes test-argocd e2e on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,18 +58,27 @@ ahead:
 	@tools/build.sh argocd
 
 e2e: ## Install the charts with Helm on a real one-node cluster, and break what can break (Linux, root; otherwise says so)
-	@if e2e/install.sh; then $(MAKE) --no-print-directory e2e-on-a-node; elif [ $$? -ne 3 ]; then exit 1; fi
+	@if e2e/install.sh; then $(MAKE) --no-print-directory on-a-node TESTS='on_a_node --test-threads=1'; \
+		elif [ $$? -ne 3 ]; then exit 1; fi
+
+test-argocd: ## Test with a real Argo CD, which this builds: health and actions, and on the cluster of `make e2e` the whole of a life
+	@tools/build.sh etcd kube-apiserver kubectl kube-controller-manager kstatus argocd
+	@echo 'test-argocd: compiling the tests (some minutes the first time)'
+	@$(CARGO) test --workspace --no-run
+	@$(SANDBOX) exec -- $(CARGO) test --workspace --test gitops -- --include-ignored
+	@if e2e/install.sh && tools/redis.sh; then $(MAKE) --no-print-directory on-a-node TESTS=argo_cd; \
+		elif [ $$? -ne 3 ]; then exit 1; fi
 
 # Compiled before, because there is no way out of the node's network.
-e2e-on-a-node: export PROFILE = quick
-e2e-on-a-node: tools
+on-a-node: export PROFILE = quick
+on-a-node: tools
 	@tools/build.sh node
 	@$(MAKE) --no-print-directory image
-	@echo 'e2e: compiling the tests (some minutes the first time)'
-	@$(CARGO) test --workspace --test on_a_node --no-run
+	@echo 'on-a-node: compiling the tests (some minutes the first time)'
+	@$(CARGO) test --workspace --test $(firstword $(TESTS)) --no-run
 	@$(BUILT)/e2e --image build/image.tar \
-		$(CARGO) test --workspace --test on_a_node -- --ignored --test-threads=1 $(ARGS)
-	@echo 'e2e: all passed'
+		$(CARGO) test --offline --workspace --test $(firstword $(TESTS)) -- --ignored $(wordlist 2,9,$(TESTS)) $(ARGS)
+	@echo 'on-a-node: all passed: $(firstword $(TESTS))'
 
 older-kubernetes:
 	@env -u KUBEBUILDER_ASSETS tools/build.sh etcd kubectl kube-apiserver-$(KUBERNETES) kube-controller-manager-$(KUBERNETES)
@@ -77,18 +86,6 @@ older-kubernetes:
 	@for program in etcd kubectl; do ln -sf ../tools/$$program $(KUBEBUILDER_ASSETS)/$$program; done
 	@for program in kube-apiserver kube-controller-manager; do \
 		ln -sf ../tools/$$program-$(KUBERNETES) $(KUBEBUILDER_ASSETS)/$$program; done
-
-test-argocd: SKIPPED = build/live-tests-skipped
-test-argocd: ## Test with a real Argo CD, which this builds: health and actions, and the whole of a life in a network of its own (LIVE_TESTS=required to fail where that cannot be had)
-	@tools/build.sh etcd kube-apiserver kubectl kube-controller-manager helm kstatus argocd
-	@tools/redis.sh || echo 'test-argocd: the tests with a cluster are skipped'
-	@echo 'test-argocd: compiling the tests (some minutes the first time)'
-	@$(CARGO) test --workspace --no-run
-	@rm -f $(SKIPPED)
-	@LIVE_TESTS_SKIPPED=$(CURDIR)/$(SKIPPED) \
-		tools/own-network.sh $(CARGO) test --offline --workspace --test gitops -- --include-ignored
-	@if [ -e $(SKIPPED) ]; then echo "test-argocd: passed, the live tests were skipped: $$(cat $(SKIPPED))"; \
-		else echo 'test-argocd: all passed'; fi
 
 soak: ## Take random walks over the real parts for MINUTES=n (10 without); one that fails says how to repeat it
 	@tools/build.sh etcd kube-apiserver

@@ -2,16 +2,21 @@
 
 //! What tests do with a running node from inside its network.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{env, fmt::Write, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
-use sandbox::{Run, packaging::Helm, program};
+use sandbox::{
+    Run,
+    packaging::Helm,
+    program::{self, project},
+};
+use serde_json::{Value, json};
 
 /// Names the node's folder; `e2e` sets it.
 pub const CLUSTER_VARIABLE: &str = "E2E_CLUSTER";
 
 /// A running node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cluster {
     folder: PathBuf,
     run: Run,
@@ -75,6 +80,36 @@ impl Cluster {
             .env("KUBECONFIG", self.kubeconfig())
             .env("KUBECACHEDIR", self.run.folder().join("kubectl"));
         output(&mut command)
+    }
+
+    /// The image that the node has, as the charts' value `image` names it: by digest, which only the node's own copy has.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn image() -> Result<Value> {
+        let digest = fs::read_to_string(project().join("build/image.digest")).context("read the digest of the image")?;
+        Ok(json!({ "repository": "localhost/digital-messaging-operator", "digest": digest.trim(), "pullPolicy": "Never" }))
+    }
+
+    /// What the pods and the resources of a namespace are up to, for messages about failures.
+    #[must_use]
+    pub fn account_of(&self, namespace: &str) -> String {
+        let mut account = String::new();
+        for line in [
+            "get pods,messaging -o wide",
+            "describe pods",
+            "get events",
+            "logs --prefix --tail 40 -l app.kubernetes.io/name=digital-messaging-operator",
+        ] {
+            let words = ["--namespace", namespace].into_iter().chain(line.split_whitespace());
+            let said = self.kubectl(&words.collect::<Vec<_>>());
+            let _ = writeln!(
+                account,
+                "--- kubectl {line} ---\n{}",
+                said.unwrap_or_else(|error| format!("{error:#}"))
+            );
+        }
+        account
     }
 
     /// Runs nft in the node's network.

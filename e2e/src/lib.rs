@@ -4,13 +4,16 @@
 //!
 //! - [`Node`] is a cluster of one node, started from nothing in seconds and gone without a trace: [`Traces`] compares.
 //! - `e2e <command>` starts one and runs a command inside its network; tests find it as [`Cluster`].
+//! - [`ManagerInPod`] is the reference manager that the chart installs there.
 //!
 //! Needs Linux, root, and what `install.sh` installs. `make e2e` builds the rest.
 
 mod cluster;
+mod manager;
 mod node;
 mod traces;
 
 pub use cluster::{CLUSTER_VARIABLE, Cluster};
+pub use manager::ManagerInPod;
 pub use node::Node;
 pub use traces::Traces;

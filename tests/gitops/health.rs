@@ -224,6 +224,14 @@ fn an_application_is_healthy_only_by_what_was_seen_after_its_sync() {
             json!({ "health": { "status": "Degraded" }, "reconciledAt": "2026-01-01T00:01:00Z", "operationState": synced }),
             "Degraded",
         ),
+        (
+            json!({ "health": { "status": "Healthy" }, "sync": { "status": "OutOfSync" }, "reconciledAt": "2026-01-01T00:00:05Z" }),
+            "Progressing",
+        ),
+        (
+            json!({ "health": { "status": "Healthy" }, "sync": { "status": "Synced" }, "reconciledAt": "2026-01-01T00:00:05Z" }),
+            "Healthy",
+        ),
     ] {
         let application = json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": { "name": "one" }, "status": status });
         let said = settings.say("health", &application, &[]);

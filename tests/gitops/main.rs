@@ -11,13 +11,11 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "a test that cannot go on fails"
 )]
 
 mod actions;
 mod health;
 mod kstatus;
-mod live;
 mod settings;
 mod states;

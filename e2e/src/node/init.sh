@@ -9,6 +9,7 @@ folder=$1 tools=$2
 # shellcheck source=/dev/null # written for each node
 . "$folder/node.env"
 log=$folder/log certificates=$folder/certificates
+ctr='ctr --address /run/containerd/containerd.sock --namespace k8s.io'
 kubectl="$tools/kubectl --kubeconfig $folder/administrator.kubeconfig"
 
 hostname "$NODE_NAME"
@@ -101,9 +102,13 @@ keep kube-apiserver "$tools/kube-apiserver" --etcd-servers=http://127.0.0.1:2379
     --audit-policy-file="$folder/audit-policy.yaml" --audit-log-path="$folder/audit.log" --audit-log-mode=blocking \
     --audit-log-maxsize=0
 
-wait_for containerd 120 ctr --address /run/containerd/containerd.sock version
+wait_for containerd 120 $ctr version
 for image in "$folder"/images/*.tar; do
-    ctr --address /run/containerd/containerd.sock --namespace k8s.io images import "$image" >>"$log/images.log" 2>&1
+    $ctr images import "$image" >>"$log/images.log" 2>&1
+done
+# A pull would have made it known by digest, too.
+$ctr images list | while read -r image _ digest _; do
+    case $image in localhost/*:*) $ctr images tag "$image" "${image%:*}@$digest" >>"$log/images.log" 2>&1 ;; esac
 done
 # shellcheck disable=SC2086 # words
 wait_for kube-apiserver 120 $kubectl get --raw /readyz

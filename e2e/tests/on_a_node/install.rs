@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use e2e::Cluster;
 use sandbox::{packaging::RELEASE, program::project};
 use serde_json::json;
 
@@ -12,7 +13,11 @@ use crate::installation::Installation;
 #[tokio::test]
 #[ignore = "needs the node of `make e2e`"]
 async fn what_helm_installs_gets_the_examples_ready() {
-    let installation = Installation::new("first", &json!({ "watchNamespaces": [] })).await;
+    let image = Cluster::image().unwrap();
+    let installation = Installation::new("first", &json!({ "watchNamespaces": [], "image": image })).await;
+    let running = installation.kubectl_here("get pods -o jsonpath={.items[*].spec.containers[*].image}");
+    let by_digest = format!("@{}", image["digest"].as_str().unwrap());
+    assert!(running.split(' ').all(|name| name.ends_with(&by_digest)), "{running}");
     installation.helm(&format!("test {RELEASE} --namespace {}", installation.namespace), &json!({}));
 
     let entries = fs::read_dir(project().join("examples")).unwrap();

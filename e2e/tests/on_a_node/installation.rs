@@ -2,16 +2,13 @@
 
 //! One installation by Helm with the reference manager, in a namespace of its own that takes no pod with rights.
 
-use std::{fmt::Write, path::Path, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use digital_messaging_contract::account::AuthenticationMethod;
-use e2e::Cluster;
+use e2e::{Cluster, ManagerInPod};
 use kube::{Client, api::DynamicObject};
 use sandbox::{
-    Certificates, Credential, Example, ManagerAccount, Manifests, OpensAccounts, api_for, kubeconfig,
+    Example, ManagerAccount, Manifests, api_for, kubeconfig,
     packaging::{CHART, DEFINITIONS_CHART, Helm, NAMESPACE, RELEASE},
-    program::project,
     wait_for, wait_for_condition,
 };
 use serde_json::{Value, json};
@@ -19,16 +16,12 @@ use serde_json::{Value, json};
 /// How long a test waits for what must happen, on a machine that does other things too.
 pub const DEADLINE: Duration = Duration::from_mins(2);
 
-const TLS: &str = "manager-tls";
-const PORT: u16 = 8443;
-
 pub struct Installation {
     pub cluster: Cluster,
     pub client: Client,
     pub helm: Helm,
     pub namespace: String,
-    url: String,
-    authority: String,
+    pub manager: ManagerInPod,
 }
 
 /// What is at the manager, and what came out of it.
@@ -51,55 +44,27 @@ impl Installation {
     /// All but the operator.
     pub async fn prepared(namespace: &str) -> Self {
         let cluster = Cluster::current().unwrap();
-        let host = format!("{RELEASE}-manager.{namespace}.svc");
-        let certificates = Certificates::issue(&cluster.run().folder().join("certificates"), &[&host]).unwrap();
-        let installation = Self {
-            client: kubeconfig::client(&cluster.kubeconfig()).await.unwrap(),
-            helm: cluster.helm().unwrap(),
-            namespace: namespace.to_owned(),
-            url: format!("https://{host}:{PORT}"),
-            authority: certificates.authority_pem.clone(),
-            cluster,
-        };
-        let secret = format!(
-            "--cert={} --key={}",
-            certificates.server.display(),
-            certificates.server_key.display()
-        );
-        installation.helm(
-            &format!(
-                "upgrade --install definitions {DEFINITIONS_CHART} --namespace {NAMESPACE} --create-namespace --values - --wait"
-            ),
-            &json!({}),
-        );
+        let client = kubeconfig::client(&cluster.kubeconfig()).await.unwrap();
+        let helm = cluster.helm().unwrap();
+        let kubectl = |line: &str| cluster.kubectl(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
+        let definitions =
+            format!("upgrade --install definitions {DEFINITIONS_CHART} --namespace {NAMESPACE} --create-namespace --wait");
+        helm.run(definitions.split_whitespace(), "").unwrap();
         // Those of other tests have done their work, and could look after the same namespaces.
         let others = "-l app.kubernetes.io/name=digital-messaging-operator";
-        installation.kubectl(&format!("delete deployments,statefulsets --all-namespaces {others}"));
-        installation.kubectl(&format!("delete clusterroles,clusterrolebindings {others}"));
-        installation.kubectl(&format!("create namespace {namespace}"));
-        installation.kubectl(&format!(
+        kubectl(&format!("delete deployments,statefulsets --all-namespaces {others}"));
+        kubectl(&format!("delete clusterroles,clusterrolebindings {others}"));
+        kubectl(&format!("create namespace {namespace}"));
+        kubectl(&format!(
             "label namespace {namespace} pod-security.kubernetes.io/enforce=restricted"
         ));
-        installation.kubectl(&format!("create secret tls {TLS} --namespace {namespace} {secret}"));
-        installation.make_volume().await;
-        installation
-    }
-
-    /// Nobody provides volumes on the node.
-    async fn make_volume(&self) {
-        let volume = json!({
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": { "name": self.namespace },
-            "spec": {
-                "capacity": { "storage": "1Gi" },
-                "accessModes": ["ReadWriteOnce"],
-                "hostPath": { "path": self.cluster.volume(&self.namespace).unwrap() },
-                "claimRef": { "namespace": self.namespace, "name": format!("data-{RELEASE}-manager-0") },
-            },
-        });
-        let volume = Manifests::parse(&volume.to_string()).unwrap();
-        volume.apply(&self.client).await.unwrap();
+        Self {
+            manager: ManagerInPod::prepare(&cluster, &client, namespace).await.unwrap(),
+            client,
+            helm,
+            namespace: namespace.to_owned(),
+            cluster,
+        }
     }
 
     /// Installs or upgrades a chart as the operator's release, and waits until its pods are ready.
@@ -117,11 +82,9 @@ impl Installation {
         let mut values = json!({
             "image": { "repository": "localhost/digital-messaging-operator", "pullPolicy": "Never" },
             "watchNamespaces": [self.namespace],
-            // Services of the cluster.
-            "managers": { "allowedPrivateNetworks": ["10.96.0.0/16"] },
-            "manager": { "enabled": true, "tlsSecretName": TLS, "port": PORT },
         });
-        merge(&mut values, over);
+        json_patch::merge(&mut values, &ManagerInPod::values());
+        json_patch::merge(&mut values, over);
         values
     }
 
@@ -129,7 +92,7 @@ impl Installation {
     pub fn helm(&self, line: &str, values: &Value) -> String {
         match self.helm.run(line.split_whitespace(), &values.to_string()) {
             Ok(said) => said,
-            Err(error) => panic!("{line}: {error:#}\n{}", self.account_of_pods()),
+            Err(error) => panic!("{line}: {error:#}\n{}", self.cluster.account_of(&self.namespace)),
         }
     }
 
@@ -138,33 +101,13 @@ impl Installation {
         let words: Vec<&str> = line.split_whitespace().collect();
         match self.cluster.kubectl(&words) {
             Ok(said) => said,
-            Err(error) => panic!("{error:#}\n{}", self.account_of_pods()),
+            Err(error) => panic!("{error:#}\n{}", self.cluster.account_of(&self.namespace)),
         }
     }
 
     /// Runs kubectl in the installation's namespace.
     pub fn kubectl_here(&self, line: &str) -> String {
         self.kubectl(&format!("--namespace {} {line}", self.namespace))
-    }
-
-    /// What the pods and the resources are up to, for messages about failures.
-    fn account_of_pods(&self) -> String {
-        let mut account = String::new();
-        for line in [
-            "get pods,messaging -o wide",
-            "describe pods",
-            "get events",
-            "logs --prefix --tail 40 -l app.kubernetes.io/name=digital-messaging-operator",
-        ] {
-            let words = ["--namespace", &self.namespace].into_iter().chain(line.split_whitespace());
-            let said = self.cluster.kubectl(&words.collect::<Vec<_>>());
-            let _ = writeln!(
-                account,
-                "--- kubectl {line} ---\n{}",
-                said.unwrap_or_else(|error| format!("{error:#}"))
-            );
-        }
-        account
     }
 
     /// Reads an example and gives it an account at this manager.
@@ -174,15 +117,10 @@ impl Installation {
 
     /// The same, in another namespace.
     pub async fn example_in(&self, namespace: &str, name: &str) -> Example {
-        let path = project().join("examples").join(name);
-        let mut example = Example::prepare(Path::new(&path), namespace, self).await.unwrap();
-        for object in example.manifests.objects_mut() {
-            let data = object.data.get_mut("stringData").and_then(Value::as_object_mut);
-            if let Some(data) = data.filter(|data| data.contains_key("managerKey")) {
-                data.insert("ca.crt".to_owned(), self.authority.clone().into());
-            }
+        match self.manager.example(name, namespace).await {
+            Ok(example) => example,
+            Err(error) => panic!("{error:#}\n{}", self.cluster.account_of(&self.namespace)),
         }
-        example
     }
 
     /// Applies the smallest example and waits until it is ready.
@@ -200,7 +138,7 @@ impl Installation {
             let name = object.metadata.name.as_deref().unwrap();
             for condition in ["Ready", "Synced"] {
                 if let Err(error) = wait_for_condition(&api, name, condition, "True", DEADLINE).await {
-                    panic!("{error:#}\n{}", self.account_of_pods());
+                    panic!("{error:#}\n{}", self.cluster.account_of(&self.namespace));
                 }
             }
         }
@@ -244,7 +182,7 @@ impl Installation {
         })
         .await;
         if let Err(error) = renamed {
-            panic!("{error:#}\n{}", self.account_of_pods());
+            panic!("{error:#}\n{}", self.cluster.account_of(&self.namespace));
         }
     }
 
@@ -303,56 +241,7 @@ impl Installation {
     }
 }
 
-impl OpensAccounts for Installation {
-    fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// As its administrator does it: with the other program of the image, in the manager's pod.
-    fn create_credential(&self, method: AuthenticationMethod) -> Result<Credential> {
-        let pod = format!("{RELEASE}-manager-0");
-        let words = [
-            "exec",
-            &pod,
-            "--namespace",
-            &self.namespace,
-            "--",
-            "messaging-manager",
-            "credentials",
-            "create",
-        ];
-        let arguments = ["--output", "json", "--method", method.as_str()];
-        let said = self.cluster.kubectl(&[&words[..], &arguments[..]].concat())?;
-        serde_json::from_str(&said).context("read the new credential")
-    }
-
-    /// Through its Service, from the node.
-    fn account(&self, credential: &Credential) -> Result<ManagerAccount> {
-        let line = format!("get service {RELEASE}-manager -o jsonpath={{.spec.clusterIP}}");
-        let address = self.kubectl_here(&line).parse()?;
-        let host = format!("{RELEASE}-manager.{}.svc", self.namespace);
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(10))
-            .resolve(&host, std::net::SocketAddr::new(address, PORT))
-            .tls_certs_only([reqwest::Certificate::from_pem(self.authority.as_bytes())?])
-            .build()?;
-        Ok(ManagerAccount::with_client(client, &self.url, credential.clone()))
-    }
-}
-
 fn is_resource(object: &DynamicObject) -> bool {
     let types = object.types.as_ref();
     types.is_some_and(|types| types.api_version.starts_with("digitalmessaging.io/"))
-}
-
-fn merge(value: &mut Value, over: &Value) {
-    match (value, over) {
-        (Value::Object(value), Value::Object(over)) => {
-            for (key, over) in over {
-                merge(value.entry(key.clone()).or_insert(Value::Null), over);
-            }
-        }
-        (value, over) => *value = over.clone(),
-    }
 }

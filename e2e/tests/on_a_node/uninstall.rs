@@ -79,7 +79,7 @@ async fn after_the_wrong_order_an_operator_put_back_finishes_the_work() {
 
     installation.install(CHART, &json!({}));
     // The manager came back with its volume, at another address.
-    let account = installation.account(account.credential()).unwrap();
+    let account = installation.manager.account(account.credential()).unwrap();
     wait_until_empty(&account).await;
     wait_for("the resources to go", DEADLINE, async || {
         match installation.kubectl_here("get chconn,dmi,mgrcred -o name") {

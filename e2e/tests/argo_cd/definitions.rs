@@ -7,16 +7,16 @@ use std::fs;
 use sandbox::{program::project, wait_for_object};
 use serde_json::json;
 
-use super::bench::{Application, DEADLINE, bench, synced_and_healthy};
+use crate::bench::{Application, DEADLINE, bench, synced_and_healthy};
 
 const DEFINITION: &str = "charts/digital-messaging-operator-crds/templates/channelconnections.yaml";
 /// The first field of the spec that has this name and this depth.
 const BEFORE: &str = "\n              displayName:\n";
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Argo CD: make test-argocd"]
+#[ignore = "needs the node of `make test-argocd`"]
 async fn one_commit_may_change_a_definition_and_use_the_change() {
-    let Some(bench) = bench().await else { return };
+    let (bench, _together) = bench().await;
     let mut declared = bench.example("minimal").await;
     let application = declared.deploy().await;
     bench.wait(&application, "Synced and Healthy", synced_and_healthy).await;

@@ -10,20 +10,19 @@ use std::{
     time::Duration,
 };
 
+use e2e::Cluster;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api, Client,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
 use sandbox::{
-    ControlPlane, Launch, Manifests, Process, free_port,
+    Launch, Manifests, Process, free_port,
     packaging::{ARGOCD_APPLICATION_SETTINGS, ARGOCD_SETTINGS},
     program::{self, project},
     wait_for,
 };
 use serde_json::json;
-
-use crate::settings::text;
 
 /// Where Argo CD lives, and its Applications.
 pub const NAMESPACE: &str = "argocd";
@@ -38,10 +37,10 @@ pub struct ArgoCd {
 
 impl ArgoCd {
     /// Installs it from its own manifests with the published settings, and waits until it works.
-    pub async fn start(control_plane: &ControlPlane) -> Self {
-        let (run, client) = (control_plane.run(), control_plane.client().await.unwrap());
+    pub async fn start(cluster: &Cluster, client: &Client) -> Self {
+        let run = cluster.run();
         let module = module();
-        install(&client, &module).await;
+        install(client, &module).await;
 
         let folder = run.subfolder("argocd").unwrap();
         let bin = folder.join("bin");
@@ -83,7 +82,7 @@ impl ArgoCd {
                 .env("ARGOCD_PLUGINSOCKFILEPATH", at("plugins"))
                 // Its cluster is the one of its kubeconfig.
                 .env("ARGOCD_FAKE_IN_CLUSTER", "true")
-                .env("KUBECONFIG", control_plane.kubeconfig())
+                .env("KUBECONFIG", cluster.kubeconfig())
                 // It reads the number of its shard from the name of its host.
                 .env("HOSTNAME", "argocd-application-controller-0")
                 .args(["--redis", &format!("127.0.0.1:{redis_port}"), "--logformat", "text"])
@@ -102,7 +101,7 @@ impl ArgoCd {
             .spawn(
                 component("application-controller")
                     .arg("--kubeconfig")
-                    .arg(control_plane.kubeconfig())
+                    .arg(cluster.kubeconfig())
                     .args(["--namespace", NAMESPACE, "--metrics-port", &controller_metrics.to_string()])
                     .args(["--repo-server", &format!("127.0.0.1:{repo_port}"), "--repo-server-plaintext"])
                     .args(["--app-resync", "10", "--app-resync-jitter", "0"])
@@ -144,8 +143,8 @@ fn module() -> PathBuf {
         .current_dir(project().join("tools/argocd"))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout).trim().into()
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
 async fn install(client: &Client, module: &Path) {

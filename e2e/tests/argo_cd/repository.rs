@@ -10,8 +10,6 @@ use std::{
 
 use sandbox::Run;
 
-use crate::settings::text;
-
 /// A bare repository with a working copy.
 pub struct Repository {
     bare: PathBuf,
@@ -63,6 +61,12 @@ impl Repository {
         Self::git(&self.work, &["rev-parse", "HEAD"]).trim().to_owned()
     }
 
+    /// Takes the last commit back by another one.
+    pub fn revert(&self) {
+        Self::git(&self.work, &["revert", "--no-edit", "HEAD"]);
+        Self::git(&self.work, &["push", "--quiet", "origin", "HEAD:main"]);
+    }
+
     fn git(folder: &Path, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args([
@@ -79,7 +83,11 @@ impl Repository {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .output()
             .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
     }
 }

@@ -11,12 +11,12 @@ use kube::{
 use sandbox::{program::project, wait_for, wait_for_object};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, DEADLINE, Declared, bench, both, health, synced_and_healthy};
+use crate::bench::{Bench, DEADLINE, Declared, bench, both, health, synced_and_healthy};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Argo CD: make test-argocd"]
+#[ignore = "needs the node of `make test-argocd`"]
 async fn every_example_becomes_synced_and_healthy_and_stays_so() {
-    let Some(bench) = bench().await else { return };
+    let (bench, _together) = bench().await;
     let folders = std::fs::read_dir(project().join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -88,9 +88,9 @@ async fn stays(bench: &Bench, folder: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Argo CD: make test-argocd"]
+#[ignore = "needs the node of `make test-argocd`"]
 async fn wrong_credentials_are_degraded_until_git_has_the_right_ones() {
-    let Some(bench) = bench().await else { return };
+    let (bench, _together) = bench().await;
     let mut declared = bench.example("minimal").await;
     let key = |declared: &mut Declared, value: &Value| {
         let secret = declared.object("Secret", "acme-manager");
@@ -133,9 +133,9 @@ async fn wrong_credentials_are_degraded_until_git_has_the_right_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Argo CD: make test-argocd"]
+#[ignore = "needs the node of `make test-argocd`"]
 async fn drift_is_put_right_on_either_side() {
-    let Some(bench) = bench().await else { return };
+    let (bench, _together) = bench().await;
     let declared = bench.example("minimal").await;
     let application = declared.deploy().await;
     bench.wait(&application, "Synced and Healthy", synced_and_healthy).await;
@@ -188,9 +188,9 @@ async fn drift_is_put_right_on_either_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Argo CD: make test-argocd"]
+#[ignore = "needs the node of `make test-argocd`"]
 async fn what_leaves_git_is_pruned_and_a_deleted_application_cleans_up_at_the_manager() {
-    let Some(bench) = bench().await else { return };
+    let (bench, _together) = bench().await;
     let mut declared = bench.example("minimal").await;
     for (kind, name) in [
         ("DigitalMessagingInterface", "acme-support"),
@@ -228,20 +228,8 @@ async fn what_leaves_git_is_pruned_and_a_deleted_application_cleans_up_at_the_ma
     assert_eq!(account.connections().await.unwrap().len(), 1, "and gone at the manager");
     bench.wait(&application, "Synced and Healthy", synced_and_healthy).await;
 
-    application
-        .api
-        .delete(&application.name, &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
-    wait_for_object(
-        &application.api,
-        &application.name,
-        "gone with all it had",
-        DEADLINE,
-        |object| object.map_or(Ok(()), |object| Err(object.data["status"]["resources"].to_string())),
-    )
-    .await
-    .unwrap();
+    application.delete(true).await;
+    application.wait_until_gone().await;
     assert!(account.connections().await.unwrap().is_empty());
     assert!(account.interfaces().await.unwrap().is_empty());
     for kind in ["ChannelConnection", "DigitalMessagingInterface", "ManagerCredential"] {
@@ -251,9 +239,9 @@ async fn what_leaves_git_is_pruned_and_a_deleted_application_cleans_up_at_the_ma
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Argo CD: make test-argocd"]
+#[ignore = "needs the node of `make test-argocd`"]
 async fn what_the_buttons_change_is_not_put_back() {
-    let Some(bench) = bench().await else { return };
+    let (bench, _together) = bench().await;
     let mut declared = bench.example("minimal").await;
     declared.object("ChannelConnection", "acme-web").data["spec"]["policy"] = json!({ "approval": "Required" });
     let application = declared.deploy().await;
