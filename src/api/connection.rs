@@ -34,12 +34,12 @@ use super::{
     selectable = ".spec.interfaceRef.name",
     selectable = ".status.type",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the channel carries messages"),
+    printcolumn(name = "Synced", type_ = "string", json_path = r#".status.conditions[?(@.type=="Synced")].reason"#, description = "Whether the manager holds what is declared, and why not"),
     printcolumn(name = "Channel", type_ = "string", json_path = ".status.type", description = "The channel"),
     printcolumn(name = "Interface", type_ = "string", json_path = ".spec.interfaceRef.name", description = "The DigitalMessagingInterface it is assigned to"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why it is ready or not"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "ID", type_ = "string", json_path = ".status.id", priority = 1, description = "The manager's ID of the connection"),
-    printcolumn(name = "Synced", type_ = "string", json_path = r#".status.conditions[?(@.type=="Synced")].reason"#, priority = 1, description = "Whether the manager holds what is declared"),
     printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "Why it is ready or not, for people"),
     validation = Rule::new("has(self.spec.displayName) || size(self.metadata.name) <= 100")
         .message("set spec.displayName: by default it is the object's name, and that is longer than the 100 characters a manager takes")

@@ -38,6 +38,12 @@ use super::{
         description = "Whether the manager holds the interface"
     ),
     printcolumn(
+        name = "Synced",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Synced")].reason"#,
+        description = "Whether the manager holds what is declared, and why not"
+    ),
+    printcolumn(
         name = "Display name",
         type_ = "string",
         json_path = ".spec.displayName",

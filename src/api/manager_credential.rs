@@ -56,6 +56,12 @@ const LONGEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_hours(1);
         description = "Whether the manager accepts the credentials and can be reached"
     ),
     printcolumn(
+        name = "Synced",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Synced")].reason"#,
+        description = "Whether what is declared is in use, and why not"
+    ),
+    printcolumn(
         name = "Manager",
         type_ = "string",
         json_path = ".spec.manager.digitalMessaging.endpoint",
