@@ -73,7 +73,7 @@ async fn run_logged(run: &Run) -> ExitCode {
 async fn check_installation(options: &Check) -> Result<(), AnyError> {
     let config = kubernetes_config().await?;
     let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let clients = Clients::new(config, 8, "check")?;
+    let clients = Clients::new(config, 8, "check", &Arc::default())?;
     let (scope, url) = (options.scope(), options.url.as_ref());
     check::run(&clients.general, &scope, &namespace, url, options.within).await?;
     println!("definitions and rights are there");
@@ -94,7 +94,8 @@ async fn kubernetes_config() -> Result<kube::Config, String> {
 async fn run_operator(run: &Run, log_filter: LogFilter) -> Result<(), AnyError> {
     let config = kubernetes_config().await?;
     let settings = run.settings(&config.default_namespace)?;
-    let clients = Clients::new(config, run.max_kubernetes_requests.into(), &settings.identity)?;
+    let metrics = Arc::default();
+    let clients = Clients::new(config, run.max_kubernetes_requests.into(), &settings.identity, &metrics)?;
     let listener = TcpListener::bind(run.listen)
         .await
         .map_err(|error| format!("cannot listen on {} (--listen): {error}", run.listen))?;
@@ -109,7 +110,7 @@ async fn run_operator(run: &Run, log_filter: LogFilter) -> Result<(), AnyError> 
         asked.cancel();
     });
     let telemetry = Telemetry {
-        metrics: Arc::default(),
+        metrics,
         log_filter: Some(log_filter),
     };
     operator::run(settings, clients, listener, telemetry, stop).await?;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tracing::Instrument;
 
-use super::lease::Leadership;
+use super::{lease::Leadership, requests::Counting};
 use crate::telemetry::{metrics::Metrics, traces::TARGET};
 
 /// Why a write did not happen.
@@ -149,19 +149,23 @@ pub struct Clients {
 
 impl Clients {
     /// Clients that name `identity` in the API server's audit log. At most `concurrent` requests of the general one are
-    /// under way at a time. None retries by itself: retries of the library go on for minutes, behind the back of back-off
-    /// and deadlines.
+    /// under way at a time. All are counted. None retries by itself: retries of the library go on for minutes, behind the
+    /// back of back-off and deadlines.
     ///
     /// # Errors
     /// If TLS or authentication cannot be set up.
-    pub fn new(mut config: Config, concurrent: usize, identity: &str) -> kube::Result<Self> {
+    pub fn new(mut config: Config, concurrent: usize, identity: &str, metrics: &Arc<Metrics>) -> kube::Result<Self> {
         config.default_retry = false;
         if let Ok(agent) = HeaderValue::try_from(format!("{AGENT} ({identity})")) {
             config.headers.push((USER_AGENT, agent));
         }
-        let lease = ClientBuilder::try_from(config.clone())?.build();
+        let counting = Counting::new(metrics.clone(), &config.cluster_url);
+        let lease = ClientBuilder::try_from(config.clone())?.with_layer(&counting).build();
         let limit = GlobalConcurrencyLimitLayer::new(concurrent);
-        let make = move || Ok(ClientBuilder::try_from(config.clone())?.with_layer(&limit).build());
+        let make = move || {
+            let client = ClientBuilder::try_from(config.clone())?;
+            Ok(client.with_layer(&counting).with_layer(&limit).build())
+        };
         Ok(Self {
             general: make()?,
             lease,

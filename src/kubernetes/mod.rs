@@ -9,5 +9,6 @@ pub mod installation;
 pub mod lease;
 pub mod made_secret;
 pub mod preflight;
+mod requests;
 pub mod secrets;
 pub mod status;

@@ -2,16 +2,18 @@
 
 //! Metrics, with names that stock dashboards know where there are such names.
 //!
-//! Labels are closed sets: nothing that a user or a manager writes ever becomes a label.
+//! Labels are closed sets: nothing that a user or a manager writes ever becomes a label. Whoever installs the operator says
+//! where the Kubernetes API is, which is one.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
+use http::StatusCode;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
     metrics::{
         counter::Counter,
         family::Family,
@@ -21,7 +23,11 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use super::{load::Load, text::without_open_metrics};
+use super::{
+    load::Load,
+    process::{self, Process},
+    text::without_open_metrics,
+};
 use crate::manager::error::Class;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +57,13 @@ struct Write {
     resource: &'static str,
     verb: &'static str,
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    code: String,
+    method: &'static str,
+    host: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -179,6 +192,7 @@ pub struct Metrics {
     resources: Family<Resource, Gauge>,
     first_ready: Family<OfKind, Histogram, fn() -> Histogram>,
     writes: Family<Write, Counter>,
+    requests: Family<Request, Counter>,
     watch_errors: Family<Watched, Counter>,
     events_dropped: Counter,
     leader: Gauge,
@@ -237,6 +251,12 @@ impl Description {
             MetricKind::Counter | MetricKind::Gauge => registry.register(self.name, self.help, metric),
             MetricKind::Seconds => registry.register_with_unit(self.name, self.help, Unit::Seconds, metric),
         }
+    }
+
+    /// Writes what is not in the registry, as the registry would.
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder, metric: &impl EncodeMetric) -> Result<(), std::fmt::Error> {
+        let help = format!("{}.", self.help);
+        metric.encode(encoder.encode_descriptor(self.name, &help, None, metric.metric_type())?)
     }
 }
 
@@ -348,6 +368,12 @@ const WRITES: Description = Description {
     labels: &["resource", "verb", "result"],
     help: "Writes to the Kubernetes API by resource, verb and result (`ok`, `conflict`, `gone`, `error`), the Lease apart",
 };
+const REQUESTS: Description = Description {
+    name: "rest_client_requests",
+    kind: MetricKind::Counter,
+    labels: &["code", "method", "host"],
+    help: "Requests to the Kubernetes API by how they were answered, reads, watches and the Lease among them",
+};
 const WATCH_ERRORS: Description = Description {
     name: "digital_messaging_watch_errors",
     kind: MetricKind::Counter,
@@ -458,9 +484,16 @@ pub const DESCRIPTIONS: &[&Description] = &[
     &UNFINISHED,
     &LONGEST,
     &WRITES,
+    &REQUESTS,
     &WATCH_ERRORS,
     &EVENTS_DROPPED,
     &LEADER,
+    &process::PROCESSOR,
+    &process::RESIDENT,
+    &process::VIRTUAL,
+    &process::OPEN_FILES,
+    &process::MOST_OPEN_FILES,
+    &process::STARTED,
 ];
 
 /// All labels, and what their values are.
@@ -510,6 +543,16 @@ pub const LABELS: &[(&str, &str)] = &[
         "verb",
         "`create`, `update`, `patch` or `delete`; `update_status` and `patch_status` for a status",
     ),
+    (
+        "code",
+        "Of a request to the Kubernetes API: the status of HTTP that answered it, or `<error>` if none came. A watch counts when it \
+         begins",
+    ),
+    ("method", "`GET`, `POST`, `PUT`, `PATCH` or `DELETE`; a watch is a `GET`"),
+    (
+        "host",
+        "Where this process finds the Kubernetes API, such as `10.96.0.1:443`: the same in all its series",
+    ),
 ];
 
 impl Default for Metrics {
@@ -554,6 +597,8 @@ impl Default for Metrics {
         PANICS.register(&mut registry, panics.clone());
         let writes = Family::<Write, Counter>::default();
         WRITES.register(&mut registry, writes.clone());
+        let requests = Family::<Request, Counter>::default();
+        REQUESTS.register(&mut registry, requests.clone());
         let watch_errors = Family::<Watched, Counter>::default();
         WATCH_ERRORS.register(&mut registry, watch_errors.clone());
         let events_dropped = Counter::default();
@@ -571,6 +616,7 @@ impl Default for Metrics {
         BREAKER_OPENED.register(&mut registry, breaker_opened.clone());
         let stale = Family::<Controller, Gauge>::default();
         STALE.register(&mut registry, stale.clone());
+        registry.register_collector(Box::new(Process::new()));
         Self {
             registry,
             manager_requests,
@@ -591,6 +637,7 @@ impl Default for Metrics {
             resources,
             first_ready,
             writes,
+            requests,
             watch_errors,
             events_dropped,
             leader,
@@ -718,6 +765,13 @@ impl Metrics {
         self.writes.get_or_create(&Write { resource, verb, result }).inc();
     }
 
+    /// A request to the API server was answered, or will not be.
+    pub fn api_request(&self, method: &'static str, answer: Option<StatusCode>, host: &Arc<str>) {
+        let code = answer.map_or_else(|| "<error>".to_owned(), |status| status.as_str().to_owned());
+        let host = host.clone();
+        self.requests.get_or_create(&Request { code, method, host }).inc();
+    }
+
     /// A watch has failed and starts again.
     pub fn watch_error(&self, resource: &'static str) {
         self.watch_errors.get_or_create(&Watched { resource }).inc();
@@ -803,7 +857,7 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, sync::Arc};
+    use std::collections::BTreeSet;
 
     use super::*;
     use crate::telemetry::load::AccountLoad;
@@ -828,6 +882,7 @@ mod tests {
         metrics.reconciled("channelconnections", ReconcileResult::Success, Duration::ZERO);
         metrics.panicked("channelconnections");
         metrics.kubernetes_write("secrets", "create", "ok");
+        metrics.api_request("POST", Some(StatusCode::CREATED), &"10.96.0.1:443".into());
         metrics.watch_error("secrets");
         metrics.set_plans_waiting("ChannelConnection", 1);
         metrics.drifted("ChannelConnection", DriftOutcome::Corrected);
@@ -838,7 +893,9 @@ mod tests {
         metrics.first_ready("ChannelConnection", Duration::ZERO);
         let _account = AccountLoad::new(metrics.clone());
         let text = metrics.encode().unwrap();
-        for description in DESCRIPTIONS {
+        let is_here = |it: &&&Description| cfg!(target_os = "linux") || !it.name.starts_with("process_");
+        let here: Vec<_> = DESCRIPTIONS.iter().filter(is_here).collect();
+        for description in &here {
             let name = description.exposed_name();
             let sample = text
                 .lines()
@@ -847,7 +904,7 @@ mod tests {
             assert_eq!(labels(sample), description.labels.iter().copied().collect(), "{sample}");
         }
         let exposed = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(exposed, DESCRIPTIONS.len(), "a metric is missing in DESCRIPTIONS:\n{text}");
+        assert_eq!(exposed, here.len(), "a metric is missing in DESCRIPTIONS:\n{text}");
     }
 
     #[test]

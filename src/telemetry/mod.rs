@@ -6,6 +6,7 @@ pub mod health;
 pub mod load;
 pub mod logs;
 pub mod metrics;
+mod process;
 pub mod text;
 pub mod traces;
 

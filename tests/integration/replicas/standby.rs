@@ -24,7 +24,12 @@ async fn a_standby_is_ready_and_alive_calls_no_manager_and_writes_nothing() {
         assert_eq!(answer.status(), 200, "{path}");
     }
     let metrics = pair.second.operator.metrics().await.unwrap();
-    for expected in ["leader_election_master_status 0", "digital_messaging_sessions 0"] {
+    for expected in [
+        "leader_election_master_status 0",
+        "digital_messaging_sessions 0",
+        "rest_client_requests_total{code=\"200\",method=\"GET\"",
+        "process_resident_memory_bytes ",
+    ] {
         assert!(metrics.contains(expected), "no {expected} in {metrics}");
     }
     for unexpected in [

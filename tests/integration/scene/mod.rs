@@ -202,7 +202,7 @@ impl Scene {
             let mut bound = Some(TcpListener::from_std(listener).unwrap());
             loop {
                 let wire = wire.clone();
-                let clients = Clients::new(config.clone(), 64, &settings.identity).unwrap();
+                let clients = Clients::new(config.clone(), 64, &settings.identity, &metrics).unwrap();
                 let clients = clients.wrapped(move |client| wire.client(client));
                 let listener = match bound.take() {
                     Some(listener) => listener,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the process tells of itself: metrics in the format that is asked for, log lines that can be had at any level while
-//! it runs, and traces for a collector.
+//! What the process tells of itself: metrics in the format that is asked for, what it takes of its machine and asks of the
+//! Kubernetes API, log lines that can be had at any level while it runs, and traces for a collector.
 
 mod collector;
+mod machine;
+mod requests;
 
 use std::collections::BTreeSet;
 
@@ -58,12 +60,23 @@ async fn metrics_come_in_the_format_that_is_asked_for() {
         text.contains("# TYPE digital_messaging_events_dropped counter\n") && text.ends_with("# EOF\n"),
         "{text}"
     );
+    // What is read only now is named as all others are.
+    assert!(
+        text.contains("# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total ")
+            && text.contains("# TYPE process_open_fds gauge\nprocess_open_fds "),
+        "{text}"
+    );
 
     let answer = client().get(&url).send().await.unwrap();
     assert!(kind(&answer).starts_with("text/plain; version=0.0.4"), "{}", kind(&answer));
     let text = answer.text().await.unwrap();
     assert!(
         text.contains("# TYPE digital_messaging_events_dropped_total counter\n") && !text.contains("# EOF"),
+        "{text}"
+    );
+    assert!(
+        text.contains("# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total ")
+            && text.contains("# TYPE rest_client_requests_total counter\nrest_client_requests_total{"),
         "{text}"
     );
     operator.process().terminate(DEADLINE).await.unwrap();
