@@ -20,6 +20,7 @@ mod going;
 mod guarantees;
 mod health;
 mod hostile;
+mod life_of_a_channel;
 mod lifecycle;
 mod moving;
 mod policy;
