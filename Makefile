@@ -93,7 +93,7 @@ soak: ## Take random walks over the real parts for MINUTES=n (10 without); one t
 	@WALK_MINUTES=$(MINUTES) $(CARGO) test -p digital-messaging-operator --test integration \
 		walk::as_many_as_there_is_time_for -- --ignored --nocapture
 
-tools: ## Build etcd, kube-apiserver, kubectl, kube-controller-manager, helm and promtool into build/tools (unless KUBEBUILDER_ASSETS has them)
+tools: ## Build etcd, kube-apiserver, kubectl, kube-controller-manager, helm and what else `make test` needs into build/tools (unless KUBEBUILDER_ASSETS has them)
 	@tools/build.sh
 
 image: programs ## Write the container image into build/image.tar (PROFILE=quick compiles faster), its digest and bill of materials beside it

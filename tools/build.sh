@@ -2,30 +2,31 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the tools named on the command line from the Go modules pinned beside this script into build/tools/: without
 # arguments those that `make test` needs, with `node` those that a node needs besides. One that was built from the same
-# files, Go version and flags is left alone.
+# files, Go version and flags is left alone. monitoring-definitions is no program but a folder that a module brings along.
 set -eu
 
 # minutes: on two cores; group: built when that is asked for
-# name                        folder           package                                                         versioned by                            minutes  group
+# name                        folder           package                                                         versioned by                                        minutes  group
 table='
-etcd                          etcd             go.etcd.io/etcd/server/v3                                       -                                       1
-kube-apiserver                kubernetes       k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                       5
-kubectl                       kubernetes       k8s.io/kubernetes/cmd/kubectl                                   k8s.io/kubernetes                       1
-kube-controller-manager       kubernetes       k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                       5
-kube-apiserver-1.33           kubernetes-1.33  k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                       5   named
-kube-controller-manager-1.33  kubernetes-1.33  k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                       5   named
-helm                          helm             helm.sh/helm/v4/cmd/helm                                        helm.sh/helm/v4                         2
-promtool                      promtool         github.com/prometheus/prometheus/cmd/promtool                   github.com/prometheus/prometheus        5
-kstatus                       kstatus          digitalmessaging.io/tools/kstatus                               github.com/fluxcd/cli-utils             1
-argocd                        argocd           github.com/argoproj/argo-cd/v3/cmd                              github.com/argoproj/argo-cd/v3          10  named
-kubelet                       kubernetes       k8s.io/kubernetes/cmd/kubelet                                   k8s.io/kubernetes                       3   node
-kube-scheduler                kubernetes       k8s.io/kubernetes/cmd/kube-scheduler                            k8s.io/kubernetes                       1   node
-kube-proxy                    kubernetes       k8s.io/kubernetes/cmd/kube-proxy                                k8s.io/kubernetes                       1   node
-coredns                       coredns          .                                                               github.com/coredns/coredns              2   node
-bridge                        cni              github.com/containernetworking/plugins/plugins/main/bridge      github.com/containernetworking/plugins  1   node
-loopback                      cni              github.com/containernetworking/plugins/plugins/main/loopback    github.com/containernetworking/plugins  1   node
-host-local                    cni              github.com/containernetworking/plugins/plugins/ipam/host-local  github.com/containernetworking/plugins  1   node
-pause                         pause            .                                                               digitalmessaging.io/tools/pause         1   node
+etcd                          etcd             go.etcd.io/etcd/server/v3                                       -                                                   1
+kube-apiserver                kubernetes       k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                                   5
+kubectl                       kubernetes       k8s.io/kubernetes/cmd/kubectl                                   k8s.io/kubernetes                                   1
+kube-controller-manager       kubernetes       k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                                   5
+kube-apiserver-1.33           kubernetes-1.33  k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                                   5        named
+kube-controller-manager-1.33  kubernetes-1.33  k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                                   5        named
+helm                          helm             helm.sh/helm/v4/cmd/helm                                        helm.sh/helm/v4                                     2
+promtool                      promtool         github.com/prometheus/prometheus/cmd/promtool                   github.com/prometheus/prometheus                    5
+monitoring-definitions        monitoring       example/prometheus-operator-crd                                 github.com/prometheus-operator/prometheus-operator  1
+kstatus                       kstatus          digitalmessaging.io/tools/kstatus                               github.com/fluxcd/cli-utils                         1
+argocd                        argocd           github.com/argoproj/argo-cd/v3/cmd                              github.com/argoproj/argo-cd/v3                      10       named
+kubelet                       kubernetes       k8s.io/kubernetes/cmd/kubelet                                   k8s.io/kubernetes                                   3        node
+kube-scheduler                kubernetes       k8s.io/kubernetes/cmd/kube-scheduler                            k8s.io/kubernetes                                   1        node
+kube-proxy                    kubernetes       k8s.io/kubernetes/cmd/kube-proxy                                k8s.io/kubernetes                                   1        node
+coredns                       coredns          .                                                               github.com/coredns/coredns                          2        node
+bridge                        cni              github.com/containernetworking/plugins/plugins/main/bridge      github.com/containernetworking/plugins              1        node
+loopback                      cni              github.com/containernetworking/plugins/plugins/main/loopback    github.com/containernetworking/plugins              1        node
+host-local                    cni              github.com/containernetworking/plugins/plugins/ipam/host-local  github.com/containernetworking/plugins              1        node
+pause                         pause            .                                                               digitalmessaging.io/tools/pause                     1        node
 '
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -84,7 +85,16 @@ build() { # name, module folder, package, versioning module or "-", minutes
     # Short sleeps, so that none outlives the script noticeably.
     (passed=0; while sleep 1; do passed=$((passed + 1)); [ $((passed % 15)) -ne 0 ] || say "… $name, $passed s"; done) &
     ticker=$!
-    go -C "$module" build -trimpath -tags "$tags" -ldflags "$flags" -o "$out/$name.new" "$package"
+    if [ "$name" = monitoring-definitions ]; then
+        go -C "$module" mod download "$4"
+        rm -rf "$out/$name" "$out/$name.new"
+        mkdir "$out/$name.new"
+        for kind in servicemonitors prometheusrules; do
+            cp "$(go -C "$module" list -m -f '{{.Dir}}' "$4")/$package/monitoring.coreos.com_$kind.yaml" "$out/$name.new"
+        done
+    else
+        go -C "$module" build -trimpath -tags "$tags" -ldflags "$flags" -o "$out/$name.new" "$package"
+    fi
     kill "$ticker" 2>/dev/null || :
     wait "$ticker" 2>/dev/null || :
     ticker=

@@ -71,6 +71,14 @@ pub fn promtool() -> Result<PathBuf> {
     seldom_provided("promtool")
 }
 
+/// The folder with the definitions of `ServiceMonitor` and `PrometheusRule`, see [`seldom_provided`].
+///
+/// # Errors
+/// When there is none.
+pub fn monitoring_definitions() -> Result<PathBuf> {
+    seldom_provided("monitoring-definitions")
+}
+
 /// A program that folders which people have for `KUBEBUILDER_ASSETS` often lack: from there, else what `make tools` built.
 fn seldom_provided(name: &str) -> Result<PathBuf> {
     let provided = env::var_os("KUBEBUILDER_ASSETS").map(|folder| PathBuf::from(folder).join(name));

@@ -3,9 +3,11 @@
 //! The API server takes everything that the chart renders, with every combination of values: unknown and wrong fields are
 //! errors. Nothing is kept.
 
+use kube::Client;
 use sandbox::{
     Manifests,
     packaging::{DEFINITIONS_CHART, RELEASE},
+    program,
 };
 use serde_json::json;
 
@@ -14,99 +16,18 @@ use crate::{
     combinations,
 };
 
-/// The fields of a `ServiceMonitor` that the chart may use, as the API reference of the Prometheus operator has them.
-const SERVICE_MONITOR: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: { name: servicemonitors.monitoring.coreos.com }
-spec:
-  group: monitoring.coreos.com
-  names: { kind: ServiceMonitor, plural: servicemonitors }
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec:
-              type: object
-              required: [endpoints, selector]
-              properties:
-                selector: { type: object, properties: { matchLabels: { type: object, additionalProperties: { type: string } } } }
-                endpoints:
-                  type: array
-                  items:
-                    type: object
-                    properties:
-                      port: { type: string }
-                      path: { type: string }
-                      interval: { type: string, pattern: '^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?)$' }
-                      scrapeTimeout: { type: string, pattern: '^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?)$' }
-                      relabelings: &relabelings
-                        type: array
-                        items:
-                          type: object
-                          properties:
-                            action: { type: string }
-                            regex: { type: string }
-                            replacement: { type: string }
-                            sourceLabels: { type: array, items: { type: string } }
-                            targetLabel: { type: string }
-                      metricRelabelings: *relabelings
-";
-
-/// The fields of a `PrometheusRule` that the chart may use, from the same reference.
-const PROMETHEUS_RULE: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: { name: prometheusrules.monitoring.coreos.com }
-spec:
-  group: monitoring.coreos.com
-  names: { kind: PrometheusRule, plural: prometheusrules }
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec:
-              type: object
-              properties:
-                groups:
-                  type: array
-                  x-kubernetes-list-type: map
-                  x-kubernetes-list-map-keys: [name]
-                  items:
-                    type: object
-                    required: [name]
-                    properties:
-                      name: { type: string, minLength: 1 }
-                      rules:
-                        type: array
-                        items:
-                          type: object
-                          required: [expr]
-                          properties:
-                            alert: { type: string }
-                            expr: { x-kubernetes-int-or-string: true, anyOf: [{ type: integer }, { type: string }] }
-                            for: { type: string, pattern: '^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(([0-9]+)ms)?)$' }
-                            labels: { type: object, additionalProperties: { type: string } }
-                            annotations: { type: object, additionalProperties: { type: string } }
-";
+/// Has the server know `ServiceMonitor` and `PrometheusRule`, as the Prometheus operator defines them.
+async fn define_monitoring(client: &Client) {
+    let definitions = Manifests::read(&program::monitoring_definitions().unwrap()).unwrap();
+    assert_eq!(definitions.objects().len(), 2);
+    definitions.apply(client).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_object_of_every_combination_is_taken() {
     let control_plane = sandbox::shared().await;
     let client = control_plane.client().await.unwrap();
-    for definition in [SERVICE_MONITOR, PROMETHEUS_RULE] {
-        Manifests::parse(definition).unwrap().apply(&client).await.unwrap();
-    }
+    define_monitoring(&client).await;
     let own = control_plane.create_namespace("own").await.unwrap();
     let watched = control_plane.create_namespace("watched").await.unwrap();
     for account in [
@@ -129,6 +50,30 @@ async fn every_object_of_every_combination_is_taken() {
     }
     assert!(refused.is_empty(), "{}", refused.join("\n"));
     assert!(taken > 150, "{taken} objects");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_prometheus_operator_does_not_know_is_refused() {
+    let control_plane = sandbox::shared().await;
+    let client = control_plane.client().await.unwrap();
+    define_monitoring(&client).await;
+    let own = control_plane.create_namespace("own").await.unwrap();
+    let values = json!({ "serviceMonitor": { "enabled": true }, "prometheusRule": { "enabled": true } });
+    let objects = render_in(&own, &values);
+    let endpoint = ("ServiceMonitor", "/spec/endpoints/0");
+    let rule = ("PrometheusRule", "/spec/groups/0/rules/0");
+    for ((kind, part), field, value, said) in [
+        (endpoint, "ports", json!("http"), "field not declared"),
+        (endpoint, "interval", json!("soon"), "should match"),
+        (rule, "labels", json!(["a"]), "expected map"),
+        (rule, "for", json!("a while"), "should match"),
+    ] {
+        let mut object = objects.one(kind).clone();
+        dry_run(&client, &object).await.unwrap();
+        object.pointer_mut(part).unwrap()[field] = value;
+        let refusal = dry_run(&client, &object).await.unwrap_err();
+        assert!(refusal.contains(said) && refusal.contains(field), "{field}: {refusal}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
