@@ -2,10 +2,11 @@
 
 //! Names, labels, selectors and images: what an upgrade must not trip over.
 
+use sandbox::packaging::CHART;
 use serde_json::{Value, json};
 
 use crate::{
-    chart::{Objects, render},
+    chart::{HELM, Objects, render},
     combinations::{self, DIGEST},
 };
 
@@ -33,6 +34,36 @@ fn an_image_is_named_by_digest_or_tag() {
         image(json!({})),
         concat!("digital-messaging-operator:", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// Unquoted, YAML takes these names for numbers.
+#[test]
+fn a_name_that_looks_like_a_number_stays_a_name() {
+    let values = json!({ "watchNamespaces": ["1e3"], "manager": { "enabled": true } });
+    let rendered = HELM.template(CHART, "0", "1e3", &values).unwrap();
+    let objects: Vec<Value> = rendered
+        .into_iter()
+        .map(|rendered| serde_json::to_value(rendered.object).unwrap())
+        .collect();
+    let mut names = 0;
+    for object in &objects {
+        let labels = object["metadata"]["labels"].as_object().unwrap();
+        assert!(labels.values().all(Value::is_string), "{labels:?}");
+        assert!(object["metadata"]["name"].is_string(), "{object}");
+        assert_eq!(object["metadata"]["namespace"], "1e3");
+        for part in [
+            "/roleRef/name",
+            "/subjects/0/name",
+            "/subjects/0/namespace",
+            "/spec/template/spec/serviceAccountName",
+        ] {
+            if let Some(name) = object.pointer(part) {
+                assert!(name.is_string(), "{part} of {object}");
+                names += 1;
+            }
+        }
+    }
+    assert_eq!(names, 7);
 }
 
 /// Selectors cannot be changed once they are there: an upgrade that tried would fail.

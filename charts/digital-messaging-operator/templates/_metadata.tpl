@@ -3,8 +3,8 @@ What selects the pods of a component; the rest of their labels may change, this 
 dict "root" $ "component" "operator"
 */ -}}
 {{- define "digital-messaging-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "digital-messaging-operator.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "digital-messaging-operator.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -19,15 +19,15 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- /*
-What every object begins with.
+What every object begins with. Names are quoted: "n" and "42" are names of namespaces and releases, too.
 dict "root" $ "name" NAME "component" COMPONENT; optional "namespace" (own by default; "" for none), "labels", "annotations"
 */ -}}
 {{- define "digital-messaging-operator.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- $namespace := .root.Release.Namespace -}}
 {{- if hasKey . "namespace" }}{{ $namespace = .namespace }}{{ end }}
 {{- with $namespace }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 labels:
   {{- include "digital-messaging-operator.labels" . | nindent 2 }}

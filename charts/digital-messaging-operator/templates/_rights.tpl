@@ -40,6 +40,6 @@ A create cannot be limited to a name: the name is not known yet when the right i
 
 {{- define "digital-messaging-operator.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "digital-messaging-operator.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "digital-messaging-operator.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
