@@ -31,7 +31,7 @@ export KUBEBUILDER_ASSETS := $(CURDIR)/build/kubernetes-$(KUBERNETES)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test checked ahead older-kubernetes test-argocd e2e on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
+.PHONY: help demo test checked ahead older-kubernetes test-helm-3 test-argocd e2e on-a-node soak image image-folder programs reproducible release-image release-files release-publish release-dry-run tools generate manifests figures fmt lint deny advisories clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,19 @@ older-kubernetes:
 	@for program in etcd kubectl; do ln -sf ../tools/$$program $(KUBEBUILDER_ASSETS)/$$program; done
 	@for program in kube-apiserver kube-controller-manager; do \
 		ln -sf ../tools/$$program-$(KUBERNETES) $(KUBEBUILDER_ASSETS)/$$program; done
+
+# The folder has another helm than build/tools, and is looked into first.
+test-helm-3: export KUBEBUILDER_ASSETS = $(CURDIR)/build/helm-3
+test-helm-3: ## Run the tests of what users install with Helm 3 in place of Helm 4
+	@env -u KUBEBUILDER_ASSETS tools/build.sh
+	@env -u KUBEBUILDER_ASSETS tools/build.sh helm-3
+	@mkdir -p $(KUBEBUILDER_ASSETS)
+	@for program in etcd kube-apiserver kubectl; do ln -sf ../tools/$$program $(KUBEBUILDER_ASSETS)/$$program; done
+	@ln -sf ../tools/helm-3 $(KUBEBUILDER_ASSETS)/helm
+	@echo 'test-helm-3: compiling the tests (some minutes the first time)'
+	@$(CARGO) test --workspace --no-run
+	@RUST_TEST_THREADS=$(TEST_THREADS) $(SANDBOX) exec -- $(CARGO) test --workspace --test packaging
+	@echo 'test-helm-3: all passed'
 
 soak: ## Take random walks over the real parts for MINUTES=n (10 without); one that fails says how to repeat it
 	@tools/build.sh etcd kube-apiserver

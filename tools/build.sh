@@ -15,6 +15,7 @@ kube-controller-manager       kubernetes       k8s.io/kubernetes/cmd/kube-contro
 kube-apiserver-1.33           kubernetes-1.33  k8s.io/kubernetes/cmd/kube-apiserver                            k8s.io/kubernetes                                   5        named
 kube-controller-manager-1.33  kubernetes-1.33  k8s.io/kubernetes/cmd/kube-controller-manager                   k8s.io/kubernetes                                   5        named
 helm                          helm             helm.sh/helm/v4/cmd/helm                                        helm.sh/helm/v4                                     2
+helm-3                        helm-3           helm.sh/helm/v3/cmd/helm                                        helm.sh/helm/v3                                     2        named
 promtool                      promtool         github.com/prometheus/prometheus/cmd/promtool                   github.com/prometheus/prometheus                    5
 monitoring-definitions        monitoring       example/prometheus-operator-crd                                 github.com/prometheus-operator/prometheus-operator  1
 kstatus                       kstatus          digitalmessaging.io/tools/kstatus                               github.com/fluxcd/cli-utils                         1
@@ -71,6 +72,14 @@ build() { # name, module folder, package, versioning module or "-", minutes
         flags="$flags -X k8s.io/component-base/version.gitVersion=$selected"
         flags="$flags -X k8s.io/component-base/version.gitMajor=${major%%.*}"
         flags="$flags -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
+    fi
+    # As its releases: charts that ask for a Kubernetes of some age are refused otherwise.
+    if [ "$name" = helm-3 ]; then
+        client=$(go -C "$module" list -m -f '{{.Version}}' k8s.io/client-go) minor=${client#*.}
+        for place in chartutil lint/rules; do
+            flags="$flags -X helm.sh/helm/v3/pkg/$place.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$place.k8sVersionMinor=${minor%%.*}"
+        done
+        flags="$flags -X helm.sh/helm/v3/internal/version.version=$selected"
     fi
     # Without all that finds targets in clouds.
     tags=$([ "$name" != promtool ] || echo remove_all_sd)

@@ -5,12 +5,16 @@
 use std::fs;
 
 use sandbox::{
-    packaging::{CHART, DEFINITIONS_CHART},
+    packaging::{CHART, DEFINITIONS_CHART, Helm},
     program::project,
 };
 use serde_json::{Value, json};
 
-use crate::{chart::HELM, combinations};
+use crate::{
+    chart::{HELM, own_control_plane},
+    combinations,
+    life::DEFINITIONS,
+};
 
 #[test]
 fn the_charts_have_nothing_that_helm_complains_about() {
@@ -33,12 +37,15 @@ fn the_charts_have_the_version_of_the_program() {
     }
 }
 
-#[test]
-fn the_notes_say_what_to_do_next() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notes_say_what_to_do_next() {
+    let _alone = DEFINITIONS.lock().await;
+    let control_plane = own_control_plane().await;
+    // Helm 3 wants a cluster for a dry run, and asks it for the definitions.
+    let helm = Helm::on(control_plane.run(), control_plane.kubeconfig()).unwrap();
     let notes = |values: Value| {
-        // Without a cluster nothing but a dry run shows them.
         let arguments = ["install", "r", CHART, "--namespace", "n", "--dry-run=client", "--values", "-"];
-        HELM.run(arguments, &values.to_string()).unwrap()
+        helm.run(arguments, &values.to_string()).unwrap()
     };
     let usual = notes(json!({}));
     for part in [
