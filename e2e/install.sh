@@ -7,7 +7,7 @@ skip() { echo "e2e: skipped: $*"; exit 3; }
 [ "$(uname -s)" = Linux ] || skip 'they need Linux'
 [ "$(id -u)" = 0 ] || skip 'they need root'
 missing=
-for pair in containerd:containerd runc:runc nft:nftables ip:iproute2 unshare:util-linux; do
+for pair in containerd:containerd runc:runc nft:nftables iptables:iptables ipset:ipset ip:iproute2 unshare:util-linux; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0

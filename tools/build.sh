@@ -23,6 +23,7 @@ argocd                        argocd           github.com/argoproj/argo-cd/v3/cm
 kubelet                       kubernetes       k8s.io/kubernetes/cmd/kubelet                                   k8s.io/kubernetes                                   3        node
 kube-scheduler                kubernetes       k8s.io/kubernetes/cmd/kube-scheduler                            k8s.io/kubernetes                                   1        node
 kube-proxy                    kubernetes       k8s.io/kubernetes/cmd/kube-proxy                                k8s.io/kubernetes                                   1        node
+kube-router                   kube-router      github.com/cloudnativelabs/kube-router/v2/cmd/kube-router       github.com/cloudnativelabs/kube-router/v2           3        node
 coredns                       coredns          .                                                               github.com/coredns/coredns                          2        node
 bridge                        cni              github.com/containernetworking/plugins/plugins/main/bridge      github.com/containernetworking/plugins              1        node
 loopback                      cni              github.com/containernetworking/plugins/plugins/main/loopback    github.com/containernetworking/plugins              1        node

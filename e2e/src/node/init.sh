@@ -128,6 +128,10 @@ keep coredns "$tools/coredns" -conf "$folder/Corefile"
     wait_for 'the node' 120 $kubectl wait --for=condition=Ready "node/$NODE_NAME" --timeout=0s
     wait_for 'the default service account' 120 $kubectl get serviceaccount default
 }
+# Nothing of it but what enforces network policies. It wants the node to be there.
+keep kube-router "$tools/kube-router" --kubeconfig="$folder/kube-router.kubeconfig" --hostname-override="$NODE_NAME" \
+    --run-firewall=true --run-router=false --run-service-proxy=false --service-cluster-ip-range="$SERVICE_NETWORK" --health-port=0
+wait_for kube-router 60 iptables --list KUBE-ROUTER-FORWARD
 touch "$folder/started"
 # Bash collects what ends, as the first process must.
 while :; do wait || :; sleep 1; done

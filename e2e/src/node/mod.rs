@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A real one-node cluster: kubelet, containerd, control plane, kube-proxy, DNS, pods of real images.
+//! A real one-node cluster: kubelet, containerd, control plane, kube-proxy, DNS, pods of real images, a network that enforces
+//! policies.
 //!
 //! All of it lives in network, mount, process, host name and IPC namespaces of its own, under one process (`init.sh`).
 //! When that ends, the kernel ends the rest, and nothing of the machine's own links, firewall, mounts and settings was
@@ -186,8 +187,9 @@ fn issue_identities(folder: &Path) -> Result<()> {
         ("controllers", "system:kube-controller-manager", None),
         ("scheduler", "system:kube-scheduler", None),
         ("kube-proxy", "system:kube-proxy", None),
-        // It only reads; the usual role for it comes with its manifests.
+        // These only read; the usual roles for them come with their manifests.
         ("coredns", "coredns", Some("system:masters")),
+        ("kube-router", "kube-router", Some("system:masters")),
     ];
     for (file, user, group) in clients {
         let identity = issued.client(user, group)?;

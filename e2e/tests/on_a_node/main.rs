@@ -18,5 +18,6 @@ mod install;
 mod installation;
 mod kubectl;
 mod life;
+mod network;
 mod replicas;
 mod uninstall;
