@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     chart::{HELM, own_control_plane},
-    life::DEFINITIONS,
+    life::{DEFINITIONS, wait_until_served},
 };
 
 /// kubectl with nothing of the caller's; `kubeconfig` may be none.
@@ -241,8 +241,6 @@ async fn the_single_file_of_a_release_installs_everything() {
     let definitions = ["managercredentials", "digitalmessaginginterfaces", "channelconnections"]
         .map(|name| format!("{name}.digitalmessaging.io"));
     let [a, b, c] = &definitions;
-    // The API server takes long to delete one that it has only half established.
-    let established = ["wait", "--for=condition=Established", "crd", a, b, c, "--timeout=2m"];
-    kubectl(control_plane.kubeconfig(), &established);
+    wait_until_served(&control_plane.client().await.unwrap()).await;
     kubectl(control_plane.kubeconfig(), &["delete", "crd", a, b, c, "--timeout=2m"]);
 }

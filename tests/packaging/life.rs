@@ -3,9 +3,9 @@
 //! The life of a release with real Helm on a real API server: installed, upgraded, rolled back, uninstalled. There is no
 //! kubelet, so nothing waits for pods.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Debug};
 
-use digital_messaging_operator::api::ManagerCredential;
+use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -15,11 +15,15 @@ use k8s_openapi::{
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{Api, Client, ResourceExt, api::PostParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, PostParams},
+};
 use sandbox::{
     packaging::{CHART, DEFINITIONS_CHART, Helm},
     wait_for,
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -48,7 +52,7 @@ impl Cluster {
 
     async fn definitions(&self) -> BTreeSet<String> {
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let all = api.list(&kube::api::ListParams::default()).await.unwrap();
+        let all = api.list(&ListParams::default()).await.unwrap();
         let names = all.items.iter().map(ResourceExt::name_any);
         names.filter(|name| name.ends_with(".digitalmessaging.io")).collect()
     }
@@ -63,15 +67,24 @@ impl Cluster {
         .await
         .unwrap();
     }
+}
 
-    async fn wait_until_served(&self) {
-        let api: Api<ManagerCredential> = Api::all(self.client.clone());
-        wait_for("the definitions are served", DEADLINE, async || {
-            api.list(&kube::api::ListParams::default()).await.map(drop)
-        })
-        .await
-        .unwrap();
+/// Waits until the definitions can be used, and deleted: the API server fails to delete one whose storage it is still setting
+/// up, and tries that again only after minutes.
+pub async fn wait_until_served(client: &Client) {
+    async fn list<K>(client: &Client) -> kube::Result<()>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        Api::<K>::all(client.clone()).list(&ListParams::default()).await.map(drop)
     }
+    wait_for("the definitions are served", DEADLINE, async || {
+        list::<ManagerCredential>(client).await?;
+        list::<DigitalMessagingInterface>(client).await?;
+        list::<ChannelConnection>(client).await
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +141,7 @@ async fn a_release_comes_changes_and_goes_and_leaves_the_installation_behind() {
     assert!(deployments.get_opt(&name).await.unwrap().is_none());
     assert!(cluster_roles.get_opt(&name).await.unwrap().is_none());
     let left: Vec<String> = secrets
-        .list(&kube::api::ListParams::default())
+        .list(&ListParams::default())
         .await
         .unwrap()
         .items
@@ -152,7 +165,7 @@ async fn definitions_and_what_is_declared_outlive_their_release_unless_asked() {
         &format!("upgrade --install crds {DEFINITIONS_CHART} --take-ownership {at}"),
         &json!({}),
     );
-    cluster.wait_until_served().await;
+    wait_until_served(&cluster.client).await;
     let credentials: Api<ManagerCredential> = Api::namespaced(cluster.client.clone(), &namespace);
     let declared = json!({
         "apiVersion": "digitalmessaging.io/v1alpha1", "kind": "ManagerCredential", "metadata": { "name": "kept" },
@@ -186,12 +199,5 @@ async fn a_release_in_a_server_side_dry_run_is_taken_without_a_trace() {
     );
     assert!(said.contains("kind: Deployment"), "{said}");
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), &namespace);
-    assert!(
-        deployments
-            .list(&kube::api::ListParams::default())
-            .await
-            .unwrap()
-            .items
-            .is_empty()
-    );
+    assert!(deployments.list(&ListParams::default()).await.unwrap().items.is_empty());
 }
