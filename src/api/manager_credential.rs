@@ -59,7 +59,7 @@ const LONGEST_OBSERVE_INTERVAL: time::Duration = time::Duration::from_hours(1);
         name = "Synced",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Synced")].reason"#,
-        description = "Whether what is declared is in use, and why not"
+        description = "Whether the manager holds what is declared, and why not"
     ),
     printcolumn(
         name = "Manager",

@@ -548,7 +548,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "Of a request to the Kubernetes API: the status of HTTP that answered it, or `<error>` if none came. A watch counts when it \
          begins",
     ),
-    ("method", "`GET`, `POST`, `PUT`, `PATCH` or `DELETE`; a watch is a `GET`"),
+    (
+        "method",
+        "`GET`, `POST`, `PUT`, `PATCH`, `DELETE` or `other`; a watch is a `GET`",
+    ),
     (
         "host",
         "Where this process finds the Kubernetes API, such as `10.96.0.1:443`: the same in all its series",

@@ -112,7 +112,7 @@ fn read() -> Reading {
     let stat = own.stat().ok();
     let number = |limit: LimitValue| match limit {
         LimitValue::Unlimited => f64::INFINITY,
-        // Linux allows no more than a billion.
+        // Linux counts them in 32 bits.
         LimitValue::Value(most) => u32::try_from(most).map_or(f64::INFINITY, f64::from),
     };
     Reading {

@@ -3,7 +3,7 @@
 //! docs/life-of-a-channel.md is true: its story is lived through again, and each thing that it shows has to be seen, in its
 //! order, as real kubectl shows it. Only what is different in each run, such as times, may differ.
 
-use std::{collections::VecDeque, fs, process::Command};
+use std::{collections::VecDeque, fs};
 
 use digital_messaging_contract::account::AuthenticationMethod;
 use digital_messaging_operator::api::{ChannelConnection, ManagerCredential};
@@ -14,6 +14,7 @@ use regex::Regex;
 use sandbox::{Condition, program};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{process::Command, time::timeout};
 
 use crate::scene::{DEADLINE, Scene, connection, interface, labelled_secret, manager_credential, manager_secret, sms};
 
@@ -135,7 +136,7 @@ impl Story {
             let (command, expected) = shown.split_once('\n').unwrap();
             let expected = self.comparable(expected);
             let seen = async || {
-                let written = self.comparable(&self.run(command));
+                let written = self.comparable(&self.run(command).await);
                 // What comes first is left out of a long one.
                 match expected.strip_prefix("…\n").and_then(|rest| rest.split_once('\n')) {
                     Some((first, rest)) => {
@@ -154,17 +155,17 @@ impl Story {
     }
 
     /// Runs a command as a person would, and returns all that it writes.
-    fn run(&self, command: &str) -> String {
+    async fn run(&self, command: &str) -> String {
         let path = format!("{}:{}", program::tools().unwrap().display(), std::env::var("PATH").unwrap());
-        let seconds = DEADLINE.as_secs().to_string();
-        let output = Command::new("timeout")
-            .args([&seconds, "bash", "-c", &format!("{command} 2>&1")])
+        let output = Command::new("bash")
+            .args(["-c", &format!("{command} 2>&1")])
             .env_clear()
             .env("PATH", path)
             .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
             .env("KUBECACHEDIR", self.folder.path().join("cache"))
-            .output()
-            .unwrap();
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(DEADLINE, output).await.expect(command).unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -265,7 +266,7 @@ async fn the_story_of_the_page_can_be_lived_through_as_it_is_told() {
     let waiting = story.scene.connections().get("acme-sms").await.unwrap();
     let message = Condition::of(&waiting, "Synced").unwrap().message;
     let (_, command) = message.split_once(": ").unwrap();
-    story.run(command);
+    story.run(command).await;
     story.ready().await;
     assert_eq!(account.connections().await.unwrap()[0].display_name, "Acme text messages");
 

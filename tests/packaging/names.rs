@@ -2,6 +2,8 @@
 
 //! Names, labels, selectors and images: what an upgrade must not trip over.
 
+use std::collections::BTreeSet;
+
 use sandbox::packaging::CHART;
 use serde_json::{Value, json};
 
@@ -39,31 +41,60 @@ fn an_image_is_named_by_digest_or_tag() {
 /// Unquoted, YAML takes these names for numbers.
 #[test]
 fn a_name_that_looks_like_a_number_stays_a_name() {
-    let values = json!({ "watchNamespaces": ["1e3"], "manager": { "enabled": true } });
-    let rendered = HELM.template(CHART, "0", "1e3", &values).unwrap();
-    let objects: Vec<Value> = rendered
-        .into_iter()
-        .map(|rendered| serde_json::to_value(rendered.object).unwrap())
-        .collect();
-    let mut names = 0;
-    for object in &objects {
-        let labels = object["metadata"]["labels"].as_object().unwrap();
-        assert!(labels.values().all(Value::is_string), "{labels:?}");
-        assert!(object["metadata"]["name"].is_string(), "{object}");
-        assert_eq!(object["metadata"]["namespace"], "1e3");
-        for part in [
-            "/roleRef/name",
-            "/subjects/0/name",
-            "/subjects/0/namespace",
-            "/spec/template/spec/serviceAccountName",
-        ] {
-            if let Some(name) = object.pointer(part) {
-                assert!(name.is_string(), "{part} of {object}");
-                names += 1;
-            }
+    let odd = "1e3";
+    let mut seen = BTreeSet::new();
+    for persistence in [
+        json!({ "existingClaim": odd }),
+        json!({ "storageClassName": odd, "size": "10" }),
+    ] {
+        let values = json!({
+            "watchNamespaces": [odd],
+            "pod": { "priorityClassName": odd },
+            "networkPolicy": { "enabled": true },
+            "podDisruptionBudget": { "enabled": true },
+            "manager": { "enabled": true, "tlsSecretName": odd, "persistence": persistence },
+        });
+        for rendered in HELM.template(CHART, "0", odd, &values).unwrap() {
+            let object = serde_json::to_value(rendered.object).unwrap();
+            look_for_names(&object, &mut seen);
         }
     }
-    assert_eq!(names, 7);
+    let all = NAMES.iter().chain(&["labels", "matchLabels"]).copied();
+    assert_eq!(seen, all.collect(), "all of these are in the chart");
+}
+
+/// Members that name something, and the size of a volume, which the API server takes for text, too.
+const NAMES: [&str; 9] = [
+    "name",
+    "namespace",
+    "serviceAccountName",
+    "serviceName",
+    "secretName",
+    "claimName",
+    "storageClassName",
+    "priorityClassName",
+    "storage",
+];
+
+/// Fails if a name or a label is anything but text.
+fn look_for_names(value: &Value, seen: &mut BTreeSet<&'static str>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                if let Some(name) = NAMES.iter().find(|name| *name == key) {
+                    assert!(value.is_string(), "{key}: {value}");
+                    seen.insert(name);
+                }
+                if let Some(labels) = ["labels", "matchLabels"].into_iter().find(|labels| labels == key) {
+                    assert!(value.as_object().unwrap().values().all(Value::is_string), "{key}: {value}");
+                    seen.insert(labels);
+                }
+                look_for_names(value, seen);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| look_for_names(item, seen)),
+        _ => {}
+    }
 }
 
 /// Selectors cannot be changed once they are there: an upgrade that tried would fail.
