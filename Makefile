@@ -67,7 +67,7 @@ test-argocd: ## Test with a real Argo CD, which this builds: health and actions,
 	@$(CARGO) test --workspace --no-run
 	@$(SANDBOX) exec -- $(CARGO) test --workspace --test gitops -- --include-ignored
 	@if e2e/install.sh && tools/redis.sh; then $(MAKE) --no-print-directory on-a-node TESTS=argo_cd; \
-		elif [ $$? -ne 3 ]; then exit 1; fi
+		elif [ $$? -eq 3 ]; then echo 'test-argocd: passed, but for those on a node'; else exit 1; fi
 
 # Compiled before, because there is no way out of the node's network.
 on-a-node: export PROFILE = quick

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Puts Redis, which Argo CD needs, into build/tools/: the one that is installed, or that of Debian's packages, taken apart and
-# not installed. Where neither can be had it says so in one line and ends with code 3.
+# not installed. Where there is neither Redis nor apt-get it says so in one line and ends with code 3.
 set -eu
 
 out=$(cd "$(dirname "$0")/.." && pwd)/build/tools
@@ -15,7 +15,7 @@ if installed=$(command -v redis-server); then
     exit 0
 fi
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || {
-    echo 'test-argocd: skipped on a node: there is no redis-server, and no apt-get'
+    echo 'tests on a node: skipped: there is no redis-server, and no apt-get'
     exit 3
 }
 folder=$(mktemp -d)

@@ -28,7 +28,8 @@ impl Cluster {
     /// # Errors
     /// When there is none.
     pub fn current() -> Result<Self> {
-        let folder = env::var_os(CLUSTER_VARIABLE).with_context(|| format!("{CLUSTER_VARIABLE} is not set: run `make e2e`"))?;
+        let folder = env::var_os(CLUSTER_VARIABLE)
+            .with_context(|| format!("{CLUSTER_VARIABLE} is not set: run `make e2e` or `make test-argocd`"))?;
         Ok(Self {
             folder: folder.into(),
             run: Run::new()?,

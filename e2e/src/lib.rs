@@ -11,9 +11,11 @@
 mod cluster;
 mod manager;
 mod node;
+mod state;
 mod traces;
 
 pub use cluster::{CLUSTER_VARIABLE, Cluster};
-pub use manager::ManagerInPod;
+pub use manager::{MANAGER_PORT, ManagerInPod};
 pub use node::Node;
+pub use state::State;
 pub use traces::Traces;

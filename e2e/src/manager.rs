@@ -7,54 +7,59 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use anyhow::{Context, Result};
 use digital_messaging_contract::account::AuthenticationMethod;
 use kube::Client;
-use sandbox::{
-    Certificates, Credential, Example, ManagerAccount, Manifests, OpensAccounts, packaging::RELEASE, program::project,
-};
+use sandbox::{Certificates, Credential, Example, ManagerAccount, Manifests, OpensAccounts, program::project};
 use serde_json::{Value, json};
 
 use crate::Cluster;
 
-const TLS: &str = "manager-tls";
-const PORT: u16 = 8443;
+/// Where it serves.
+pub const MANAGER_PORT: u16 = 8443;
 
-/// The manager of one installation.
+/// The manager of one release.
 #[derive(Debug)]
 pub struct ManagerInPod {
     cluster: Cluster,
     namespace: String,
+    /// Of its Service, and of all that belongs to it.
+    name: String,
     host: String,
     url: String,
     authority: String,
 }
 
 impl ManagerInPod {
-    /// Puts what it needs into the namespace where the chart will be installed: a certificate, and a volume, because nobody
-    /// provides volumes on the node.
+    /// Puts what it needs into the namespace where the chart will be installed under this name: a certificate, and a volume,
+    /// because nobody provides volumes on the node.
     ///
     /// # Errors
     /// When the namespace is not there, or has it already.
-    pub async fn prepare(cluster: &Cluster, client: &Client, namespace: &str) -> Result<Self> {
-        let host = format!("{RELEASE}-manager.{namespace}.svc");
-        let certificates = Certificates::issue(&cluster.run().folder().join("certificates"), &[&host])?;
+    pub async fn prepare(cluster: &Cluster, client: &Client, namespace: &str, release: &str) -> Result<Self> {
+        let name = format!("{release}-manager");
+        let host = format!("{name}.{namespace}.svc");
+        let certificates = Certificates::issue(&cluster.run().folder().join(&name), &[&host])?;
+        let tls = format!("{name}-tls");
         let certificate = format!("--cert={}", certificates.server.display());
         let key = format!("--key={}", certificates.server_key.display());
-        cluster.kubectl(&["create", "secret", "tls", TLS, "--namespace", namespace, &certificate, &key])?;
+        cluster.kubectl(&["create", "secret", "tls", &tls, "--namespace", namespace, &certificate, &key])?;
+        let volume = format!("{namespace}-{name}");
+        let claim = json!({ "namespace": namespace, "name": format!("data-{name}-0") });
         let volume = json!({
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": { "name": namespace },
+            "metadata": { "name": volume },
             "spec": {
                 "capacity": { "storage": "1Gi" },
                 "accessModes": ["ReadWriteOnce"],
-                "hostPath": { "path": cluster.volume(namespace)? },
-                "claimRef": { "namespace": namespace, "name": format!("data-{RELEASE}-manager-0") },
+                "hostPath": { "path": cluster.volume(&volume)? },
+                "claimRef": claim,
             },
         });
         Manifests::parse(&volume.to_string())?.apply(client).await?;
         Ok(Self {
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
-            url: format!("https://{host}:{PORT}"),
+            name,
+            url: format!("https://{host}:{MANAGER_PORT}"),
             host,
             authority: certificates.authority_pem.clone(),
         })
@@ -62,11 +67,17 @@ impl ManagerInPod {
 
     /// The chart's values that bring it, and let the operator call it: Services have private addresses.
     #[must_use]
-    pub fn values() -> Value {
+    pub fn values(&self) -> Value {
         json!({
             "managers": { "allowedPrivateNetworks": ["10.96.0.0/16"] },
-            "manager": { "enabled": true, "tlsSecretName": TLS, "port": PORT },
+            "manager": { "enabled": true, "tlsSecretName": format!("{}-tls", self.name), "port": MANAGER_PORT },
         })
+    }
+
+    /// The authority that a client of it has to trust.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Reads an example, for a namespace, and gives it an account here.
@@ -93,7 +104,7 @@ impl OpensAccounts for ManagerInPod {
 
     /// As its administrator does it: with the other program of the image, in its pod.
     fn create_credential(&self, method: AuthenticationMethod) -> Result<Credential> {
-        let pod = format!("{RELEASE}-manager-0");
+        let pod = format!("{}-0", self.name);
         let words = ["exec", &pod, "--namespace", &self.namespace, "--"];
         let program = ["messaging-manager", "credentials", "create"];
         let arguments = ["--output", "json", "--method", method.as_str()];
@@ -103,15 +114,14 @@ impl OpensAccounts for ManagerInPod {
 
     /// Through its Service, from the node.
     fn account(&self, credential: &Credential) -> Result<ManagerAccount> {
-        let service = format!("{RELEASE}-manager");
-        let words = ["get", "service", &service, "--namespace", &self.namespace];
+        let words = ["get", "service", &self.name, "--namespace", &self.namespace];
         let address = self
             .cluster
             .kubectl(&[&words[..], &["-o", "jsonpath={.spec.clusterIP}"]].concat())?;
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(10))
-            .resolve(&self.host, SocketAddr::new(address.parse()?, PORT))
+            .resolve(&self.host, SocketAddr::new(address.parse()?, MANAGER_PORT))
             .tls_certs_only([reqwest::Certificate::from_pem(self.authority.as_bytes())?])
             .build()?;
         Ok(ManagerAccount::with_client(client, &self.url, credential.clone()))

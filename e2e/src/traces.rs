@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::node::{FOLDER, NAME};
 
@@ -51,9 +51,24 @@ impl Traces {
                 found.insert(format!("{what} {name}"));
             }
         }
-        let rules = Command::new("nft").args(["list", "ruleset"]).output().context("start nft")?;
-        for line in String::from_utf8_lossy(&rules.stdout).lines() {
-            found.insert(format!("firewall {line}"));
+        for command in [
+            "nft list ruleset",
+            "iptables-legacy-save",
+            "ip6tables-legacy-save",
+            "ipset list -name",
+        ] {
+            let mut words = command.split(' ');
+            // Where one of them is missing, a node did not use it.
+            let Ok(rules) = Command::new(words.next().unwrap_or_default()).args(words).output() else {
+                continue;
+            };
+            // Comments tell the time, and counters go on.
+            for line in String::from_utf8_lossy(&rules.stdout)
+                .lines()
+                .filter(|line| !line.starts_with(['#', ':']))
+            {
+                found.insert(format!("{command}: {line}"));
+            }
         }
         groups(Path::new("/sys/fs/cgroup"), &mut found);
         for process in names(Path::new("/proc")) {

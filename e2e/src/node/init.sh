@@ -108,7 +108,7 @@ for image in "$folder"/images/*.tar; do
 done
 # A pull would have made it known by digest, too.
 $ctr images list | while read -r image _ digest _; do
-    case $image in localhost/*:*) $ctr images tag "$image" "${image%:*}@$digest" >>"$log/images.log" 2>&1 ;; esac
+    case $image in localhost/*:*) $ctr images tag --force "$image" "${image%:*}@$digest" >>"$log/images.log" 2>&1 ;; esac
 done
 # shellcheck disable=SC2086 # words
 wait_for kube-apiserver 120 $kubectl get --raw /readyz
@@ -131,7 +131,7 @@ keep coredns "$tools/coredns" -conf "$folder/Corefile"
 # Nothing of it but what enforces network policies. It wants the node to be there.
 keep kube-router "$tools/kube-router" --kubeconfig="$folder/kube-router.kubeconfig" --hostname-override="$NODE_NAME" \
     --run-firewall=true --run-router=false --run-service-proxy=false --service-cluster-ip-range="$SERVICE_NETWORK" --health-port=0
-wait_for kube-router 60 iptables --list KUBE-ROUTER-FORWARD
+wait_for kube-router 60 iptables --list KUBE-ROUTER-FORWARD --numeric --wait
 touch "$folder/started"
 # Bash collects what ends, as the first process must.
 while :; do wait || :; sleep 1; done

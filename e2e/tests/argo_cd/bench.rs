@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use e2e::{Cluster, ManagerInPod};
+use e2e::{Cluster, ManagerInPod, State};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, ResourceExt,
@@ -17,7 +17,8 @@ use kube::{
     core::GroupVersionKind,
 };
 use sandbox::{
-    Credential, ManagerAccount, Manifests, OpensAccounts, kubeconfig, packaging::RELEASE, program::project, wait_for_object,
+    Credential, ManagerAccount, Manifests, OpensAccounts, kubeconfig, packaging::RELEASE, program::project, wait_for,
+    wait_for_object,
 };
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -78,7 +79,9 @@ impl Bench {
         let client = kubeconfig::client(&cluster.kubeconfig()).await.unwrap();
         let argo_cd = ArgoCd::start(&cluster, &client).await;
         cluster.kubectl(&["create", "namespace", OWN_NAMESPACE]).unwrap();
-        let manager = ManagerInPod::prepare(&cluster, &client, OWN_NAMESPACE).await.unwrap();
+        let manager = ManagerInPod::prepare(&cluster, &client, OWN_NAMESPACE, RELEASE)
+            .await
+            .unwrap();
 
         // One repository with everything, as whoever forks this one has it.
         let platform = Repository::new(cluster.run());
@@ -91,7 +94,7 @@ impl Bench {
             application["spec"]["source"]["repoURL"] = platform.url().into();
             platform.write(&file, &serde_yaml::to_string(&application).unwrap());
         }
-        write_operator(&platform, &json!({}));
+        write_operator(&platform, &manager, &json!({}));
         platform.push();
         let root = create_root(&platform, &client).await;
 
@@ -153,7 +156,7 @@ impl Bench {
 
     /// Writes the published Application of the operator into the platform's working copy, with values of one's own.
     pub fn write_operator(&self, values: &Value) {
-        write_operator(&self.platform, values);
+        write_operator(&self.platform, &self.manager, values);
     }
 
     /// A folder of examples made ready for a namespace of its own, in a repository of its own.
@@ -188,13 +191,13 @@ async fn create_root(platform: &Repository, client: &Client) -> Application {
     Application::create(client, &root).await
 }
 
-fn write_operator(platform: &Repository, values: &Value) {
+fn write_operator(platform: &Repository, manager: &ManagerInPod, values: &Value) {
     let file = format!("{APPLICATIONS}/operator.yaml");
     let mut application = published(&file);
     application["spec"]["source"]["repoURL"] = platform.url().into();
     let all = &mut application["spec"]["source"]["helm"]["valuesObject"];
     json_patch::merge(all, &json!({ "image": Cluster::image().unwrap() }));
-    json_patch::merge(all, &ManagerInPod::values());
+    json_patch::merge(all, &manager.values());
     json_patch::merge(all, values);
     platform.write(&file, &serde_yaml::to_string(&application).unwrap());
 }
@@ -224,6 +227,36 @@ impl Declared {
         application["spec"]["source"]["path"] = "messaging".into();
         application["spec"]["destination"]["namespace"] = self.namespace.clone().into();
         Application::create(&self.client, &application).await
+    }
+
+    /// Has nothing stay at the manager of the smallest example.
+    pub fn make_deletable(&mut self) {
+        for (kind, name) in [
+            ("DigitalMessagingInterface", "acme-support"),
+            ("ChannelConnection", "acme-web"),
+        ] {
+            self.object(kind, name).data["spec"]["policy"] = json!({ "deletion": "Delete" });
+        }
+    }
+
+    /// What the smallest example has at the manager, and what came out of it.
+    pub async fn state(&self, bench: &Bench) -> State {
+        State::now(&bench.cluster, &self.namespace, &self.accounts[0]).await.unwrap()
+    }
+
+    /// Gives the interface of the smallest example another name in git, and waits until the manager has it.
+    pub async fn see_it_work(&mut self, bench: &Bench, application: &Application, name: &str) {
+        self.object("DigitalMessagingInterface", "acme-support").data["spec"]["displayName"] = name.into();
+        self.push();
+        application.refresh().await;
+        let renamed = wait_for("the manager to have it", DEADLINE, async || {
+            let interfaces = self.accounts[0].interfaces().await?;
+            let names: Vec<_> = interfaces.iter().map(|interface| &interface.spec.display_name).collect();
+            anyhow::ensure!(names == [name], "{names:?}");
+            Ok(())
+        });
+        renamed.await.unwrap();
+        bench.wait(application, "Synced and Healthy", synced_and_healthy).await;
     }
 
     /// An object in git, to be changed.

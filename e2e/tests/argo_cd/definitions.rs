@@ -24,7 +24,6 @@ async fn one_commit_may_change_a_definition_and_use_the_change() {
     let before = fs::read_to_string(project().join(DEFINITION)).unwrap();
     assert_eq!(before.matches(BEFORE).count(), 1, "the place in the definition");
     let field = format!("\n              fromTheFuture: {{ type: string, maxLength: 8 }}{BEFORE}");
-    bench.platform.write(DEFINITION, &before.replace(BEFORE, &field));
     declared.object("ChannelConnection", "acme-web").data["spec"]["fromTheFuture"] = json!("used");
     // Resources first: the worse order.
     declared.push();
@@ -39,6 +38,7 @@ async fn one_commit_may_change_a_definition_and_use_the_change() {
             },
         )
         .await;
+    bench.platform.write(DEFINITION, &before.replace(BEFORE, &field));
     bench.platform.push();
     let definitions = Application::named(&declared.client, "digital-messaging-definitions");
     definitions.refresh().await;

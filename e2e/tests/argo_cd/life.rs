@@ -192,12 +192,7 @@ async fn drift_is_put_right_on_either_side() {
 async fn what_leaves_git_is_pruned_and_a_deleted_application_cleans_up_at_the_manager() {
     let (bench, _together) = bench().await;
     let mut declared = bench.example("minimal").await;
-    for (kind, name) in [
-        ("DigitalMessagingInterface", "acme-support"),
-        ("ChannelConnection", "acme-web"),
-    ] {
-        declared.object(kind, name).data["spec"]["policy"] = json!({ "deletion": "Delete" });
-    }
+    declared.make_deletable();
     let mut second = declared.object("ChannelConnection", "acme-web").clone();
     second.metadata.name = Some("acme-second".to_owned());
     let text = serde_json::to_string(&second).unwrap();

@@ -15,6 +15,7 @@
 
 mod bench;
 mod definitions;
+mod faults;
 mod life;
 mod platform;
 mod processes;

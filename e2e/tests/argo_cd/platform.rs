@@ -3,9 +3,9 @@
 //! A commit of the platform's team that upgrades the operator, and one that goes back.
 
 use sandbox::{packaging::RELEASE, wait_for};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::bench::{Application, Bench, DEADLINE, Declared, bench_alone, synced_and_healthy};
+use crate::bench::{Application, Bench, DEADLINE, bench_alone, synced_and_healthy};
 
 const CHART: &str = "charts/digital-messaging-operator/Chart.yaml";
 const VERSION: &str = concat!("\nversion: ", env!("CARGO_PKG_VERSION"), "\n");
@@ -17,7 +17,7 @@ async fn a_commit_that_upgrades_and_one_that_goes_back_change_nothing_at_the_man
     let mut declared = bench.example("minimal").await;
     let application = declared.deploy().await;
     bench.wait(&application, "Synced and Healthy", synced_and_healthy).await;
-    let before = state(bench, &declared).await;
+    let before = declared.state(bench).await;
 
     let chart = std::fs::read_to_string(bench.platform.path(CHART)).unwrap();
     assert!(chart.contains(VERSION), "{chart}");
@@ -26,34 +26,18 @@ async fn a_commit_that_upgrades_and_one_that_goes_back_change_nothing_at_the_man
     let pods = pods(bench);
     bench.platform.push();
     wait_for_others(bench, &pods, "9.9.9").await;
-    assert_eq!(state(bench, &declared).await, before, "the upgrade changed something");
-    see_it_work(bench, &application, &mut declared, "Acme after the upgrade").await;
+    assert_eq!(declared.state(bench).await, before, "the upgrade changed something");
+    declared.see_it_work(bench, &application, "Acme after the upgrade").await;
+    // By now whoever leads has looked at everything.
+    assert_eq!(declared.state(bench).await.but_the_interface(), before.but_the_interface());
 
-    let before = state(bench, &declared).await;
+    let before = declared.state(bench).await;
     let pods = self::pods(bench);
     bench.platform.revert();
     wait_for_others(bench, &pods, env!("CARGO_PKG_VERSION")).await;
-    assert_eq!(state(bench, &declared).await, before, "going back changed something");
-    see_it_work(bench, &application, &mut declared, "Acme as before").await;
-}
-
-/// What is at the manager, and what came out of it, with resource versions: writing the same again would show.
-async fn state(bench: &Bench, declared: &Declared) -> (Value, Value, String) {
-    let account = &declared.accounts[0];
-    let outputs = [
-        "get",
-        "secret",
-        "acme-web-connection",
-        "-o",
-        "json",
-        "--namespace",
-        &declared.namespace,
-    ];
-    (
-        serde_json::to_value(account.interfaces().await.unwrap()).unwrap(),
-        serde_json::to_value(account.connections().await.unwrap()).unwrap(),
-        bench.cluster.kubectl(&outputs).unwrap(),
-    )
+    assert_eq!(declared.state(bench).await, before, "going back changed something");
+    declared.see_it_work(bench, &application, "Acme as before").await;
+    assert_eq!(declared.state(bench).await.but_the_interface(), before.but_the_interface());
 }
 
 fn pods(bench: &Bench) -> String {
@@ -85,20 +69,4 @@ async fn wait_for_others(bench: &Bench, before: &str, version: &str) {
     assert_eq!(bench.kubectl(label), format!("{RELEASE}-{version}"));
     let operator = Application::named(&client, "digital-messaging-operator");
     bench.wait(&operator, "Synced and Healthy", synced_and_healthy).await;
-}
-
-/// Gives the interface another name in git, and waits until the manager has it.
-async fn see_it_work(bench: &Bench, application: &Application, declared: &mut Declared, name: &str) {
-    declared.object("DigitalMessagingInterface", "acme-support").data["spec"]["displayName"] = name.into();
-    declared.push();
-    application.refresh().await;
-    wait_for("the manager to have it", DEADLINE, async || {
-        let interfaces = declared.accounts[0].interfaces().await?;
-        let names: Vec<_> = interfaces.iter().map(|interface| &interface.spec.display_name).collect();
-        anyhow::ensure!(names == [name], "{names:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    bench.wait(application, "Synced and Healthy", synced_and_healthy).await;
 }

@@ -3,7 +3,6 @@
 //! The end of an installation from git: in the right order, and in the wrong one.
 
 use sandbox::{OpensAccounts, wait_for};
-use serde_json::json;
 
 use crate::bench::{Application, Bench, DEADLINE, Declared, RESOURCES, bench_alone, synced_and_healthy};
 
@@ -13,12 +12,7 @@ const DEFINITIONS: &str = "digital-messaging-definitions";
 /// The smallest example, of which nothing may stay at the manager.
 async fn deletable(bench: &Bench) -> (Declared, Application) {
     let mut declared = bench.example("minimal").await;
-    for (kind, name) in [
-        ("DigitalMessagingInterface", "acme-support"),
-        ("ChannelConnection", "acme-web"),
-    ] {
-        declared.object(kind, name).data["spec"]["policy"] = json!({ "deletion": "Delete" });
-    }
+    declared.make_deletable();
     let application = declared.deploy().await;
     bench.wait(&application, "Synced and Healthy", synced_and_healthy).await;
     (declared, application)

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use e2e::{Cluster, ManagerInPod};
+use e2e::{Cluster, ManagerInPod, State};
 use kube::{Client, api::DynamicObject};
 use sandbox::{
     Example, ManagerAccount, Manifests, api_for, kubeconfig,
@@ -22,15 +22,6 @@ pub struct Installation {
     pub helm: Helm,
     pub namespace: String,
     pub manager: ManagerInPod,
-}
-
-/// What is at the manager, and what came out of it.
-#[derive(Debug, PartialEq)]
-pub struct State {
-    pub interfaces: Value,
-    pub connections: Value,
-    /// With resource versions: writing the same again would show.
-    pub outputs: String,
 }
 
 impl Installation {
@@ -59,7 +50,7 @@ impl Installation {
             "label namespace {namespace} pod-security.kubernetes.io/enforce=restricted"
         ));
         Self {
-            manager: ManagerInPod::prepare(&cluster, &client, namespace).await.unwrap(),
+            manager: ManagerInPod::prepare(&cluster, &client, namespace, RELEASE).await.unwrap(),
             client,
             helm,
             namespace: namespace.to_owned(),
@@ -83,7 +74,7 @@ impl Installation {
             "image": { "repository": "localhost/digital-messaging-operator", "pullPolicy": "Never" },
             "watchNamespaces": [self.namespace],
         });
-        json_patch::merge(&mut values, &ManagerInPod::values());
+        json_patch::merge(&mut values, &self.manager.values());
         json_patch::merge(&mut values, over);
         values
     }
@@ -188,19 +179,13 @@ impl Installation {
 
     /// What is at the manager, and what came out of it.
     pub async fn state(&self, account: &ManagerAccount) -> State {
-        let outputs = self.kubectl_here("get secret acme-web-connection -o json");
-        State {
-            interfaces: serde_json::to_value(account.interfaces().await.unwrap()).unwrap(),
-            connections: serde_json::to_value(account.connections().await.unwrap()).unwrap(),
-            outputs,
-        }
+        State::now(&self.cluster, &self.namespace, account).await.unwrap()
     }
 
     /// Fails if anything was changed since then but the name of the interface: by now whoever leads has looked at everything.
     pub async fn assert_only_renamed(&self, account: &ManagerAccount, before: &State) {
         let after = self.state(account).await;
-        assert_eq!(after.connections, before.connections, "nobody changed a connection");
-        assert_eq!(after.outputs, before.outputs, "nobody changed an output");
+        assert_eq!(after.but_the_interface(), before.but_the_interface());
     }
 
     /// The pod that leads.

@@ -3,8 +3,10 @@
 //! The chart's network policy where the network enforces it: all that is needed comes through, and nothing else. What is
 //! refused was possible before.
 
+use digital_messaging_contract::account::AuthenticationMethod;
+use e2e::{MANAGER_PORT, ManagerInPod};
 use sandbox::{
-    Certificates, Credential, Manifests,
+    Manifests, OpensAccounts,
     packaging::{CHART, RELEASE},
     wait_for,
 };
@@ -14,13 +16,12 @@ use crate::installation::{DEADLINE, Installation};
 
 /// A release that has nothing but a manager, where the policy of the first one does not lead to.
 const OTHER: &str = "other";
-const OTHER_PORT: u16 = 9443;
 
 #[tokio::test]
 #[ignore = "needs the node of `make e2e`"]
 async fn the_policy_lets_through_what_is_needed_and_nothing_else() {
     let installation = Installation::new("network", &json!({})).await;
-    let other = install_other_manager(&installation);
+    let other = install_other_manager(&installation).await;
     other.apply(&installation.client).await.unwrap();
     installation.wait_until_ready(&other).await;
     assert!(reads_metrics(&installation, "stranger").await, "nobody forbids it yet");
@@ -28,7 +29,7 @@ async fn the_policy_lets_through_what_is_needed_and_nothing_else() {
     installation.kubectl_here(&format!("delete mgrcred {OTHER}"));
 
     let nowhere = json!([{ "ipBlock": { "cidr": "192.0.2.0/24" } }]);
-    installation.install(CHART, &policy(&installation, &nowhere));
+    installation.install(CHART, &policy(&installation, &nowhere, MANAGER_PORT));
     // The network learns of it a moment later.
     wait_for("the policy to be enforced", DEADLINE, async || {
         if reads_metrics(&installation, "stranger").await {
@@ -53,24 +54,31 @@ async fn the_policy_lets_through_what_is_needed_and_nothing_else() {
     installation.see_it_work(&account).await;
 
     other.apply(&installation.client).await.unwrap();
-    wait_for(
-        "the operator to say that it cannot reach the other manager",
-        DEADLINE,
-        async || {
-            let said = installation.kubectl_here(&format!("get mgrcred {OTHER} -o jsonpath={{.status.conditions}}"));
-            anyhow::ensure!(said.contains("ManagerUnreachable"), "{said}");
-            Ok(())
-        },
-    )
-    .await
-    .unwrap();
+    cannot_reach_the_other(&installation, "nowhere").await;
     let there = json!([{ "podSelector": { "matchLabels": { "app.kubernetes.io/instance": OTHER } } }]);
-    installation.install(CHART, &policy(&installation, &there));
+    installation.install(CHART, &policy(&installation, &there, MANAGER_PORT + 1));
+    cannot_reach_the_other(&installation, "another-port").await;
+    installation.install(CHART, &policy(&installation, &there, MANAGER_PORT));
     installation.wait_until_ready(&other).await;
 }
 
+/// Waits until the operator has tried once more, and says that it cannot reach the other manager.
+async fn cannot_reach_the_other(installation: &Installation, token: &str) {
+    installation.kubectl_here(&format!(
+        "annotate mgrcred {OTHER} --overwrite digitalmessaging.io/retry={token}"
+    ));
+    wait_for("the operator to have tried, in vain", DEADLINE, async || {
+        let said = installation.kubectl_here(&format!("get mgrcred {OTHER} -o jsonpath={{.status}}"));
+        let tried = said.contains(&format!(r#""lastHandledRetry":"{token}""#));
+        anyhow::ensure!(tried && said.contains("ManagerUnreachable"), "{said}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 /// As docs/install.md recommends it. On the node, API server and DNS have the node's address.
-fn policy(installation: &Installation, managers: &Value) -> Value {
+fn policy(installation: &Installation, managers: &Value, managers_port: u16) -> Value {
     let endpoint = |part: &str| installation.kubectl(&format!("get endpointslice kubernetes -o jsonpath={{{part}}}"));
     let node = json!([{ "ipBlock": { "cidr": format!("{}/32", endpoint(".endpoints[0].addresses[0]")) } }]);
     let port: u16 = endpoint(".ports[0].port").parse().unwrap();
@@ -79,7 +87,7 @@ fn policy(installation: &Installation, managers: &Value) -> Value {
         "metrics": { "from": [{ "podSelector": { "matchLabels": { "role": "reader" } } }] },
         "dns": { "to": node },
         "apiServer": { "to": node, "ports": [port] },
-        "managers": { "to": managers, "ports": [OTHER_PORT] },
+        "managers": { "to": managers, "ports": [managers_port] },
     } })
 }
 
@@ -113,30 +121,26 @@ async fn reads_metrics(installation: &Installation, role: &str) -> bool {
 }
 
 /// Installs the other manager, and makes what declares a credential of it.
-fn install_other_manager(installation: &Installation) -> Manifests {
-    let namespace = &installation.namespace;
-    let host = format!("{OTHER}-manager.{namespace}.svc");
-    let folder = installation.cluster.run().folder().join(OTHER);
-    let certificates = Certificates::issue(&folder, &[&host]).unwrap();
-    let (certificate, key) = (certificates.server.display(), certificates.server_key.display());
-    installation.kubectl_here(&format!("create secret tls {OTHER}-tls --cert={certificate} --key={key}"));
-    let values = json!({
+async fn install_other_manager(installation: &Installation) -> Manifests {
+    let Installation {
+        cluster,
+        client,
+        namespace,
+        ..
+    } = installation;
+    let manager = ManagerInPod::prepare(cluster, client, namespace, OTHER).await.unwrap();
+    let mut values = json!({
         "fullnameOverride": OTHER,
         "image": { "repository": "localhost/digital-messaging-operator", "pullPolicy": "Never" },
         "replicas": 0,
         "watchNamespaces": [namespace],
-        "manager": {
-            "enabled": true, "port": OTHER_PORT, "tlsSecretName": format!("{OTHER}-tls"), "persistence": { "enabled": false },
-        },
     });
+    json_patch::merge(&mut values, &manager.values());
     installation.helm(
         &format!("install {OTHER} {CHART} --namespace {namespace} --values - --wait --timeout 2m"),
         &values,
     );
-    let said = installation.kubectl_here(&format!(
-        "exec {OTHER}-manager-0 -- messaging-manager credentials create --output json --method JWT"
-    ));
-    let credential: Credential = serde_json::from_str(&said).unwrap();
+    let credential = manager.create_credential(AuthenticationMethod::Jwt).unwrap();
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -144,7 +148,7 @@ fn install_other_manager(installation: &Installation) -> Manifests {
         "stringData": {
             "managerId": credential.manager_id,
             "managerKey": credential.manager_key.expose(),
-            "ca.crt": certificates.authority_pem,
+            "ca.crt": manager.authority(),
         },
     });
     let declared = json!({
@@ -152,7 +156,7 @@ fn install_other_manager(installation: &Installation) -> Manifests {
         "kind": "ManagerCredential",
         "metadata": { "name": OTHER },
         "spec": {
-            "manager": { "digitalMessaging": { "endpoint": format!("https://{host}:{OTHER_PORT}") } },
+            "manager": { "digitalMessaging": { "endpoint": manager.url() } },
             "authentication": { "secretRef": { "name": OTHER } },
         },
     });
