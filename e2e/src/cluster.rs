@@ -2,13 +2,14 @@
 
 //! What tests do with a running node from inside its network.
 
-use std::{env, fmt::Write, fs, path::PathBuf, process::Command};
+use std::{env, fmt::Write, fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use sandbox::{
     Run,
     packaging::Helm,
     program::{self, project},
+    wait_for,
 };
 use serde_json::{Value, json};
 
@@ -135,11 +136,20 @@ impl Cluster {
         bail!("no process {command}")
     }
 
-    /// Kills a component of the node; it is started again half a second later.
+    /// Kills a component of the control plane, and waits until the API server serves again.
     ///
     /// # Errors
-    /// When it does not run.
-    pub fn kill(&self, component: &str) -> Result<()> {
+    /// When it does not run, or does not come back.
+    pub async fn kill(&self, component: &str) -> Result<()> {
+        self.send_kill(component)?;
+        wait_for("the API server to be back", Duration::from_mins(2), async || {
+            self.kubectl(&["get", "--raw", "/readyz"]).map(drop)
+        })
+        .await
+    }
+
+    /// The component is started again half a second later.
+    fn send_kill(&self, component: &str) -> Result<()> {
         let read = |name: &str| fs::read_to_string(self.folder.join(name)).with_context(|| format!("read {name}"));
         let first = read("first-process")?;
         // An ID inside the node's process namespace.
