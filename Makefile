@@ -163,14 +163,14 @@ figures: ## Put what the tests measured last into docs/guarantees.md
 fmt: ## Format the code
 	@$(CARGO) fmt --all
 
-lint:
+lint: ## Check formatting and lints
 	@echo 'lint: formatting'
 	@$(CARGO) fmt --all --check
 	@echo 'lint: clippy (some minutes the first time)'
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # Advisories are left out: they need the network, and change without any change here.
-deny: $(DENY)
+deny: $(DENY) ## Check licences, bans and sources of dependencies
 	@echo 'deny: licences, banned crates, sources'
 	@$(CARGO) fetch --quiet --locked
 	@$(DENY) --offline --log-level error check bans licenses sources

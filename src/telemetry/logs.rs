@@ -2,7 +2,10 @@
 
 //! Logs: for people or for machines, on standard error. Which lines are written can be changed while the process runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io::IsTerminal,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::ValueEnum;
 use thiserror::Error;
@@ -89,7 +92,10 @@ pub fn start(format: LogFormat, filter: &str, traces: Option<&Traces>) -> Result
             .flatten_event(true)
             .with_writer(std::io::stderr)
             .boxed(),
-        LogFormat::Human => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Human => tracing_subscriber::fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .boxed(),
     };
     let mut layers = vec![lines.with_filter(reloadable).boxed()];
     layers.extend(traces.map(Traces::layer));

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// kubectl with nothing of the caller's; `kubeconfig` may be none.
-fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
+pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program::tools().unwrap().join("kubectl"))
         .args(arguments)
         .current_dir(project())

@@ -3,7 +3,7 @@
 //! The life of a release with real Helm on a real API server: installed, upgraded, rolled back, uninstalled. There is no
 //! kubelet, so nothing waits for pods.
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{collections::BTreeSet, fmt::Debug, fs};
 
 use digital_messaging_operator::api::{ChannelConnection, DigitalMessagingInterface, ManagerCredential};
 use k8s_openapi::{
@@ -21,13 +21,17 @@ use kube::{
 };
 use sandbox::{
     packaging::{CHART, DEFINITIONS_CHART, Helm},
+    program::project,
     wait_for,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::chart::{DEADLINE, own_control_plane};
+use crate::{
+    chart::{DEADLINE, own_control_plane},
+    kustomize::kubectl,
+};
 
 /// Definitions are there once for the whole control plane.
 pub static DEFINITIONS: Mutex<()> = Mutex::const_new(());
@@ -186,6 +190,49 @@ async fn definitions_and_what_is_declared_outlive_their_release_unless_asked() {
     assert_eq!(cluster.definitions().await.len(), 3);
     cluster.run(&format!("uninstall crds --namespace {namespace}"), &Value::Null);
     cluster.wait_for_definitions(0).await;
+}
+
+/// With the options that docs/install.md names.
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_kubectl_applied_are_taken_over_although_they_are_older() {
+    let _alone = DEFINITIONS.lock().await;
+    let cluster = Cluster::new().await;
+    let control_plane = own_control_plane().await;
+    let namespace = control_plane.create_namespace("taken").await.unwrap();
+    let (today, before) = ("Whether the channel carries messages", "Whether it works");
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(project().join("crds")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap().replace(today, before);
+        fs::write(folder.path().join(path.file_name().unwrap()), text).unwrap();
+    }
+    let older = folder.path().to_str().unwrap();
+    kubectl(
+        control_plane.kubeconfig(),
+        &["apply", "--server-side", "--force-conflicts", "-f", older],
+    );
+    let connections = async || {
+        let api: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+        let definition = api.get("channelconnections.digitalmessaging.io").await.unwrap();
+        serde_json::to_string(&definition.spec).unwrap()
+    };
+    assert!(connections().await.contains(before));
+
+    let is_3 = cluster.run("version --short", &Value::Null).starts_with("v3");
+    let options = if is_3 {
+        "--take-ownership"
+    } else {
+        "--take-ownership --force-conflicts"
+    };
+    let at = format!("--namespace {namespace} --values -");
+    cluster.run(&format!("install crds {DEFINITIONS_CHART} {options} {at}"), &json!({}));
+    let now = connections().await;
+    assert!(now.contains(today) && !now.contains(before), "{now}");
+    // What changes later goes the usual way.
+    for keep in [false, true] {
+        cluster.run(&format!("upgrade crds {DEFINITIONS_CHART} {at}"), &json!({ "keep": keep }));
+    }
+    cluster.run(&format!("uninstall crds --namespace {namespace}"), &Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

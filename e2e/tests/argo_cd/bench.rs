@@ -87,7 +87,7 @@ impl Bench {
         let platform = Repository::new(cluster.run());
         platform.copy(project(), "charts");
         // Before there is somebody who opens an account, nothing is declared.
-        platform.write("examples/minimal/README.md", "");
+        platform.write("messaging/acme/README.md", "");
         for name in ["definitions", "resources"] {
             let file = format!("{APPLICATIONS}/{name}.yaml");
             let mut application = published(&file);
@@ -110,7 +110,7 @@ impl Bench {
         assert_eq!(operator.ready_replicas, Some(1), "the resources did not wait for it");
 
         let example = manager.example("minimal", RESOURCES).await.unwrap();
-        platform.write("examples/minimal/minimal.yaml", &yaml(&example.manifests));
+        platform.write("messaging/acme/all.yaml", &yaml(&example.manifests));
         platform.push();
         resources.refresh().await;
         let [definitions, operator] = ["definitions", "operator"].map(|name| format!("digital-messaging-{name}"));

@@ -28,6 +28,9 @@ async fn put_back(bench: &Bench) {
             .await;
     }
     bench.wait(&root, "Synced and Healthy", synced_and_healthy).await;
+    // The manager came back with its volume, at another address. The network learns of that a little later.
+    let answers = async || bench.account().connections().await.map(drop);
+    wait_for("the manager to answer", DEADLINE, answers).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +65,6 @@ async fn in_the_right_order_only_what_shall_stay_stays_and_the_next_installation
     assert_eq!(bench.cluster.kubectl(&words).unwrap().lines().count(), 1);
 
     put_back(bench).await;
-    // The manager came back with its volume.
     assert_eq!(bench.account().connections().await.unwrap(), before);
 }
 
