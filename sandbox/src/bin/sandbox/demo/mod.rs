@@ -15,7 +15,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use kube::Client;
 use sandbox::{
-    ControlPlane, Example, ManagerAccount, Manifests, Operator, Process, ReferenceManager, grant_operator_rights, program,
+    ControlPlane, Example, ManagerAccount, Manifests, Operator, Process, ReferenceManager, grant_operator_rights, packaging,
+    program,
 };
 
 use crate::{
@@ -24,8 +25,6 @@ use crate::{
     terminal::{line, progress, step},
 };
 use resources::{Kinds, Resources};
-
-const OPERATOR_NAMESPACE: &str = "digital-messaging-operator";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -173,8 +172,8 @@ impl Demo {
 
 /// With the rights that are shipped and no others.
 async fn start_operator(control_plane: &ControlPlane, client: &Client) -> Result<Operator> {
-    create_namespace(client, OPERATOR_NAMESPACE).await?;
-    let kubeconfig = grant_operator_rights(control_plane, OPERATOR_NAMESPACE).await?;
+    create_namespace(client, packaging::NAMESPACE).await?;
+    let kubeconfig = grant_operator_rights(control_plane, packaging::NAMESPACE).await?;
     let operator = Operator::start(control_plane.run(), &kubeconfig, Vec::<String>::new())?;
     operator.wait_until_ready().await?;
     Ok(operator)
