@@ -82,17 +82,8 @@ async fn a_manager_that_is_away_for_a_while_holds_the_namespace_up_and_no_longer
 
     scene.faults.push(Rule::new(Fault::DropRequest));
     scene.delete_namespace().await;
-    // The outage may have been told before the deletion was seen.
-    scene
-        .eventually("it says how it would go all the same", async || {
-            let why = scene.says_why_it_stays::<ChannelConnection>("web-0").await;
-            if why.message.contains("digitalmessaging.io/abandon=true") {
-                Ok(())
-            } else {
-                Err(why.to_string())
-            }
-        })
-        .await;
+    let why = scene.says_why_it_stays::<ChannelConnection>("web-0").await;
+    assert!(why.message.contains("digitalmessaging.io/abandon=true"), "{why}");
     scene.faults.clear();
 
     scene.namespace_gone().await;

@@ -102,7 +102,10 @@ impl Scene {
         self.eventually(&format!("{name} says why it stays"), async || {
             let object = api.get(name).await.map_err(|error| error.to_string())?;
             let synced = Condition::of(&object, "Synced").ok_or("no condition")?;
-            if object.meta().deletion_timestamp.is_some() && synced.status == "False" {
+            // A deletion is a generation of its own: what was said before it is about something else.
+            let is_about_it =
+                object.meta().deletion_timestamp.is_some() && synced.observed_generation == object.meta().generation;
+            if is_about_it && synced.status == "False" {
                 Ok(synced)
             } else {
                 Err(synced.to_string())
